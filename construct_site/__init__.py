@@ -1,0 +1,1 @@
+"""Wiring, configuration and the words that all apps share; no business rules."""

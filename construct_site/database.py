@@ -1,0 +1,38 @@
+"""ORM work from the event loop: a small pool of threads of our own.
+
+asgiref's thread-sensitive executor is one thread for the whole process; there a
+slow search would hold up every login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_EXECUTOR = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
+
+
+async def run_in_database_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a synchronous service function in a database thread and return what it returns.
+
+    A cancelled caller does not stop the function: its transaction ends either way.
+    """
+    return await asyncio.get_running_loop().run_in_executor(
+        _EXECUTOR, partial(_with_connection_returned, partial(function, *args, **kwargs))
+    )
+
+
+def _with_connection_returned(function: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return function()
+    finally:
+        close_old_connections()

@@ -1,0 +1,213 @@
+"""The one configuration object. Nothing else reads ``os.environ``.
+
+A field of :class:`Config` is one environment variable: ``HOST``, ``PORT``,
+``DATABASE_URL`` and ``REDIS_URL`` under their own names, every other field as
+``CONSTRUCT_`` and the field's name in capitals. Unknown ``CONSTRUCT_`` names are
+refused, so a typing error never leaves a default in force unnoticed.
+
+:func:`load` parses; :mod:`construct_site.checks` judges what is safe to run with.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PLAIN_NAMES = {"host": "HOST", "port": "PORT", "database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+DEVELOPMENT_MARK = b"development-only"
+"""The first 16 bytes of every key made for development: production recognises and refuses them."""
+
+
+class InvalidConfiguration(Exception):
+    """A variable has an unknown name or a value that cannot be read. The text names it, never its value."""
+
+
+def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"text": text, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything an operator can set, with its default. Sizes in bytes, times in seconds, unless the name says otherwise."""
+
+    # Where and how
+    environment: str = _setting("production", "`production` or `development`.")
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(3000, "TCP port to listen on; 0 lets the system choose.")
+    database_url: str = _setting("", "PostgreSQL address; empty: SQLite under the data directory.", secret=True)
+    redis_url: str = _setting("", "Redis or Valkey address; empty: one process, in memory.", secret=True)
+    data_dir: Path = _setting(REPOSITORY / "var", "Directory of the SQLite file and the development keys.")
+    hosts: list[str] = _setting((), "Host names that requests may name; required in production, `*` is refused.")
+    origins: list[str] = _setting((), "Further web origins whose pages may open the socket (`https://chat.example`).")
+    expose_development: bool = _setting(
+        False, "Second of the two words that let development listen beyond loopback (the first is HOST)."
+    )
+    log_level: str = _setting("INFO", "Lowest level that is logged.")
+
+    # Keys
+    secret_key: str = _setting("", "Django's signing key: at least 50 characters, random.", secret=True)
+    mailbox_keys: list[str] = _setting(
+        (), "Base64 of 32 random bytes each; the first encrypts waiting messages, all decrypt.", secret=True
+    )
+    dedup_key: str = _setting("", "Base64 of 32 random bytes: keys the names of messages.", secret=True)
+
+    # Accounts
+    session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
+    password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")
+    password_hash_passes: int = _setting(2, "Argon2id passes.")
+    password_hash_threads: int = _setting(2, "Hashes computed at the same time.")
+    password_hash_queue: int = _setting(64, "Hashes that may wait; beyond it SERVER_BUSY.")
+    prekey_stale_s: int = _setting(30 * 86400, "Age at which a signed prekey is marked stale.")
+
+    # Socket
+    frame_bytes: int = _setting(128 * 1024, "Largest frame that is read.")
+    transport_frame_bytes: int = _setting(256 * 1024, "Largest frame that Daphne takes; beyond it close 1009.")
+    request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
+    authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
+    request_s: float = _setting(10.0, "Time within which every request is answered.")
+    pipelined_requests: int = _setting(64, "Requests of one socket in work at once; then reading pauses.")
+    heartbeat_s: float = _setting(45.0, "Idle time before a ping; a third is added at random.")
+    pong_s: float = _setting(30.0, "Time for a pong.")
+    stall_s: float = _setting(60.0, "Time without progress on handed messages; then close 4408.")
+    confirm_without_pong_s: float = _setting(
+        60.0, "On a server without the ping hook: age at which a handed message counts as received."
+    )
+
+    # Delivery
+    batch_messages: int = _setting(200, "Most messages of one group commit.")
+    batch_bytes: int = _setting(4 * 1024 * 1024, "Most bytes of one group commit.")
+    doorbell_s: float = _setting(0.05, "Longest wait for the doorbell before an ack says `queued`.")
+    mailbox_messages: int = _setting(5000, "Messages that may wait for one user.")
+    mailbox_bytes: int = _setting(32 * 1024 * 1024, "Bytes that may wait for one user.")
+    mailbox_sender_share: int = _setting(4, "One sender fills at most one part in so many of a mailbox.")
+    message_s: int = _setting(30 * 86400, "Life of a waiting message.")
+    stub_s: int = _setting(24 * 3600, "How long a confirmed message's name is kept for re-sends.")
+    housekeeping_s: float = _setting(60.0, "Pause between two rounds of expiry.")
+    window_messages: int = _setting(16, "Unconfirmed messages of a fresh connection.")
+    window_bytes: int = _setting(64 * 1024, "Unconfirmed bytes of a fresh connection.")
+    window_messages_max: int = _setting(128, "Unconfirmed messages of a connection that confirms.")
+    window_bytes_max: int = _setting(1024 * 1024, "Unconfirmed bytes of a connection that confirms.")
+
+    # Limits
+    limits: str = _setting("on", "`off` lifts every rate limit and connection cap (load tests).")
+    limits_off_confirmed: bool = _setting(False, "Production takes `CONSTRUCT_LIMITS=off` only with this.")
+    connections_per_user: int = _setting(10, "Sockets of one user.")
+    connections_per_address: int = _setting(50, "Sockets of one address (IPv6: a /64).")
+    messages_per_hour: int = _setting(1000, "Messages of one user in an hour.")
+    messages_block_at: int = _setting(1500, "Attempts in an hour that block the user for an hour.")
+    rotations_per_day: int = _setting(10, "Prekey rotations of one user.")
+    searches_per_minute: int = _setting(30, "Searches of one user in a minute.")
+    searches_per_day: int = _setting(500, "Searches of one user in a day.")
+    bundles_per_hour: int = _setting(300, "Bundle fetches of one user in an hour.")
+    failed_logins_per_name_address: int = _setting(5, "Failed logins for one name from one address in 15 minutes.")
+    failed_logins_per_address: int = _setting(20, "Failed logins from one address in 15 minutes.")
+    failed_logins_per_name: int = _setting(50, "Failed logins for one name in 15 minutes.")
+    registrations_per_hour: int = _setting(10, "Registrations from one address in an hour.")
+    bad_frames_per_minute: int = _setting(20, "Unreadable frames of one socket in a minute; then close 4400.")
+    flood_frames_per_s: int = _setting(200, "Frames a second of one socket, over 5 s; then close 4429.")
+    flood_bytes_per_s: int = _setting(1024 * 1024, "Bytes a second of one socket, over 5 s; then close 4429.")
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @property
+    def limits_on(self) -> bool:
+        return self.limits == "on"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field of :class:`Config`."""
+    return PLAIN_NAMES.get(name, f"CONSTRUCT_{name.upper()}")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration.
+
+    In development, keys that are not given are made once and kept under the
+    data directory. Raises :class:`InvalidConfiguration`.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    known = {variable(each.name) for each in fields(Config)}
+    if unknown := sorted(name for name in environ if name.startswith("CONSTRUCT_") and name not in known):
+        raise InvalidConfiguration(f"unknown configuration: {', '.join(unknown)}")
+    values = {each.name: _read(environ, each) for each in fields(Config) if environ.get(variable(each.name))}
+    config = Config(**values)
+    for name, words in {"environment": ("production", "development"), "limits": ("on", "off")}.items():
+        if getattr(config, name) not in words:
+            raise InvalidConfiguration(f"{variable(name)} must be one of: {', '.join(words)}")
+    if config.environment == "development":
+        made = _development_keys(config.data_dir)
+        config = Config(**{**made, **values})
+    return config
+
+
+def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
+    name = variable(setting.name)
+    text = environ[name].strip()
+    kind = get_type_hints(Config)[setting.name]
+    given: object = [part.strip() for part in text.split(",") if part.strip()] if kind == list[str] else text
+    if kind is bool:
+        given = {"yes": True, "no": False}.get(text.lower(), text)
+    try:
+        value = Path(text) if kind is Path else msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError:
+        # Without its cause: that one quotes the value, which can be a secret.
+        raise InvalidConfiguration(f"{name} cannot be read as {setting.type}") from None
+    if isinstance(value, int | float) and value < 0:
+        raise InvalidConfiguration(f"{name} must not be negative")
+    return value
+
+
+def development_key() -> bytes:
+    """A fresh key of 32 bytes that production refuses."""
+    return DEVELOPMENT_MARK + secrets.token_bytes(32 - len(DEVELOPMENT_MARK))
+
+
+def _development_keys(data_dir: Path) -> dict[str, Any]:
+    """The development keys of this data directory, made at the first call; safe against a second process."""
+    path = data_dir / "development-keys.json"
+    if not path.exists():
+        data_dir.mkdir(parents=True, exist_ok=True)
+        keys = {
+            "secret_key": DEVELOPMENT_MARK.decode() + "-" + secrets.token_urlsafe(48),
+            "mailbox_keys": [base64.b64encode(development_key()).decode()],
+            "dedup_key": base64.b64encode(development_key()).decode(),
+        }
+        draft = data_dir / f".development-keys-{secrets.token_hex(8)}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(keys, file)
+        try:
+            os.link(draft, path)  # fails where another process was faster: its keys count
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def table() -> list[tuple[str, str, str]]:
+    """Rows (variable, default, text) for the documentation; secrets have no default to show."""
+    return [
+        (variable(each.name), _shown(each), each.metadata["text"])
+        for each in fields(Config)
+        if each.default is not MISSING
+    ]
+
+
+def _shown(setting: Field[Any]) -> str:
+    if setting.default in ("", (), None):
+        return ""
+    if isinstance(setting.default, Path):
+        return str(setting.default.relative_to(REPOSITORY))
+    return str(setting.default)

@@ -1,0 +1,119 @@
+"""Django's settings, all derived from the one configuration object (:mod:`construct_site.env`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dj_database_url
+
+from construct_site import env, logs
+
+CONSTRUCT = env.load()
+
+SECRET_KEY = CONSTRUCT.secret_key
+DEBUG = False
+# In development the server listens on loopback, whose names these are.
+ALLOWED_HOSTS = list(CONSTRUCT.hosts) or (
+    [] if CONSTRUCT.production else ["localhost", "127.0.0.1", "[::1]", CONSTRUCT.host]
+)
+
+INSTALLED_APPS = [
+    # First, so that `runserver` is Daphne's.
+    "daphne",
+    "construct_site",
+    "accounts",
+    "keys",
+    "messaging",
+    "channels",
+    "rest_framework",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "construct_site.urls"
+ASGI_APPLICATION = "construct_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [env.REPOSITORY / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+_SQLITE_OPTIONS: dict[str, Any] = {
+    # An ack promises that the message is on disk: WAL alone does not sync each commit, FULL does.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
+    # Take the write lock at BEGIN: a transaction that upgrades from reading fails instead of waiting.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 5,
+}
+_POSTGRESQL_OPTIONS: dict[str, Any] = {"pool": {"min_size": 1, "max_size": 12, "timeout": 5}}
+if CONSTRUCT.database_url:
+    _database: dict[str, Any] = dict(dj_database_url.parse(CONSTRUCT.database_url))
+else:
+    _database = {"ENGINE": "django.db.backends.sqlite3", "NAME": CONSTRUCT.data_dir / "construct.sqlite3"}
+_is_sqlite = _database["ENGINE"].endswith("sqlite3")
+_database["OPTIONS"] = {
+    **(_SQLITE_OPTIONS if _is_sqlite else _POSTGRESQL_OPTIONS),
+    **_database.get("OPTIONS", {}),
+}
+if _is_sqlite:
+    # A file, not memory: several threads use the test database at once.
+    _database["TEST"] = {"NAME": CONSTRUCT.data_dir / "test.sqlite3"}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CHANNEL_LAYERS: dict[str, Any] = {
+    "default": {
+        "BACKEND": "messaging.doorbell.DoorbellLayer",
+        "CONFIG": {"hosts": [CONSTRUCT.redis_url], "prefix": "construct"},
+    }
+    if CONSTRUCT.redis_url
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["accounts.passwords.OwaspArgon2Hasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = CONSTRUCT.data_dir / "static"
+# Serves the admin's files from the installed packages: nothing to collect before the first start.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = False
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "no-referrer"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONSTRUCT.production
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING_CONFIG = None
+logs.configure(CONSTRUCT.log_level, as_json=CONSTRUCT.production)
