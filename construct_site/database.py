@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,3 +36,33 @@ def _with_connection_returned(function: Callable[[], T]) -> T:
         return function()
     finally:
         close_old_connections()
+
+
+class DatabaseThread:
+    """One thread with one database connection that it keeps, for work that repeats all the time.
+
+    Calls run one after another. After a failure the connection is given back,
+    so that the next call begins on a fresh one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Run a synchronous function in the thread; the future gives what it returns or raises."""
+        return asyncio.get_running_loop().run_in_executor(
+            self._executor, partial(_with_connection_kept, partial(function, *args, **kwargs))
+        )
+
+    async def close(self) -> None:
+        """Wait for the calls that were made, and give the connection back."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+        self._executor.shutdown()
+
+
+def _with_connection_kept(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    except DatabaseError:
+        connections.close_all()
+        raise

@@ -43,11 +43,17 @@ class Config:
     environment: str = _setting("production", "`production` or `development`.")
     host: str = _setting("127.0.0.1", "Address to listen on.")
     port: int = _setting(3000, "TCP port to listen on; 0 lets the system choose.")
-    database_url: str = _setting("", "PostgreSQL address; empty: SQLite under the data directory.", secret=True)
+    database_url: str = _setting(
+        "", "PostgreSQL address; empty: SQLite under the data directory.", secret=True
+    )
     redis_url: str = _setting("", "Redis or Valkey address; empty: one process, in memory.", secret=True)
     data_dir: Path = _setting(REPOSITORY / "var", "Directory of the SQLite file and the development keys.")
-    hosts: list[str] = _setting((), "Host names that requests may name; required in production, `*` is refused.")
-    origins: list[str] = _setting((), "Further web origins whose pages may open the socket (`https://chat.example`).")
+    hosts: list[str] = _setting(
+        (), "Host names that requests may name; required in production, `*` is refused."
+    )
+    origins: list[str] = _setting(
+        (), "Further web origins whose pages may open the socket (`https://chat.example`)."
+    )
     expose_development: bool = _setting(
         False, "Second of the two words that let development listen beyond loopback (the first is HOST)."
     )
@@ -70,7 +76,9 @@ class Config:
 
     # Socket
     frame_bytes: int = _setting(128 * 1024, "Largest frame that is read.")
-    transport_frame_bytes: int = _setting(256 * 1024, "Largest frame that Daphne takes; beyond it close 1009.")
+    transport_frame_bytes: int = _setting(
+        256 * 1024, "Largest frame that Daphne takes; beyond it close 1009."
+    )
     request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
     authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
     request_s: float = _setting(10.0, "Time within which every request is answered.")
@@ -78,6 +86,7 @@ class Config:
     heartbeat_s: float = _setting(45.0, "Idle time before a ping; a third is added at random.")
     pong_s: float = _setting(30.0, "Time for a pong.")
     stall_s: float = _setting(60.0, "Time without progress on handed messages; then close 4408.")
+    drain_s: float = _setting(20.0, "Time that an ending server gives its connections.")
     confirm_without_pong_s: float = _setting(
         60.0, "On a server without the ping hook: age at which a handed message counts as received."
     )
@@ -108,7 +117,9 @@ class Config:
     searches_per_minute: int = _setting(30, "Searches of one user in a minute.")
     searches_per_day: int = _setting(500, "Searches of one user in a day.")
     bundles_per_hour: int = _setting(300, "Bundle fetches of one user in an hour.")
-    failed_logins_per_name_address: int = _setting(5, "Failed logins for one name from one address in 15 minutes.")
+    failed_logins_per_name_address: int = _setting(
+        5, "Failed logins for one name from one address in 15 minutes."
+    )
     failed_logins_per_address: int = _setting(20, "Failed logins from one address in 15 minutes.")
     failed_logins_per_name: int = _setting(50, "Failed logins for one name in 15 minutes.")
     registrations_per_hour: int = _setting(10, "Registrations from one address in an hour.")

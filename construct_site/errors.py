@@ -94,7 +94,9 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     ErrorCode.INVALID_USERNAME: ErrorRow(
         "A username has 3 to 32 characters: letters, digits, '_' and '-'.", False, 422
     ),
-    ErrorCode.WEAK_PASSWORD: ErrorRow("A password has 8 to 128 characters and is not a common one.", False, 422),
+    ErrorCode.WEAK_PASSWORD: ErrorRow(
+        "A password has 8 to 128 characters and is not a common one.", False, 422
+    ),
     ErrorCode.INVALID_DISPLAY_NAME: ErrorRow(
         "A display name has 1 to 64 characters and no control characters.", False, 422
     ),
@@ -118,13 +120,17 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     ErrorCode.RATE_LIMIT_EXCEEDED: ErrorRow("Too many requests; slow down.", True, 429, CloseCode.FLOOD),
     ErrorCode.RATE_LIMIT_BLOCKED: ErrorRow("Too many requests; blocked for a while.", True, 429),
     ErrorCode.USER_BLOCKED: ErrorRow("Still blocked for too many requests.", True, 429),
-    ErrorCode.TOO_MANY_CONNECTIONS: ErrorRow("Too many connections.", True, 429, CloseCode.TOO_MANY_CONNECTIONS),
+    ErrorCode.TOO_MANY_CONNECTIONS: ErrorRow(
+        "Too many connections.", True, 429, CloseCode.TOO_MANY_CONNECTIONS
+    ),
     ErrorCode.SERVER_BUSY: ErrorRow("The server is busy; try again.", True, 503),
     ErrorCode.QUEUE_FAILED: ErrorRow(
         "The message may or may not be stored; send it again with the same id.", True, 503
     ),
     ErrorCode.SEARCH_FAILED: ErrorRow("The search failed; try again.", True, 503),
-    ErrorCode.SERVER_ERROR: ErrorRow("Something went wrong here; try again.", True, 500, CloseCode.RESTARTING),
+    ErrorCode.SERVER_ERROR: ErrorRow(
+        "Something went wrong here; try again.", True, 500, CloseCode.RESTARTING
+    ),
     ErrorCode.NOT_FOUND: ErrorRow("There is nothing here.", False, 404),
     ErrorCode.METHOD_NOT_ALLOWED: ErrorRow("This method is not allowed here.", False, 405),
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: ErrorRow("This content type is not understood.", False, 415),

@@ -33,7 +33,12 @@ def configure(level: str, *, as_json: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Both name addresses and paths of requests.
-    for noisy in ("daphne.http_protocol", "daphne.ws_protocol", "django.request", "django.security.DisallowedHost"):
+    for noisy in (
+        "daphne.http_protocol",
+        "daphne.ws_protocol",
+        "django.request",
+        "django.security.DisallowedHost",
+    ):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,0 +1,127 @@
+"""Who you are: the account and its sessions. Only :mod:`accounts.services` and the admin through it write here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.core.validators import RegexValidator, URLValidator
+from django.db import models
+from django.utils import timezone
+
+from accounts.folding import MOST_GROWTH, fold
+
+USERNAME = r"[A-Za-z0-9_-]{3,32}"
+USERNAME_CHARS = 32
+DISPLAY_NAME_CHARS = 64
+CLIENT_LABEL_CHARS = 64
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes accounts from outside the wire: commands and tests."""
+
+    def create_user(self, username: str, password: str | None = None, **fields: Any) -> User:
+        """Make an account; its display name is the username unless given, its password unusable if None.
+
+        Raises :class:`~django.core.exceptions.ValidationError` where a field breaks its rule.
+        """
+        user = self.model(username=username, **{"display_name": username, **fields})
+        user.set_password(password)
+        user.full_clean()
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> User:
+        """Make an account that may do everything in the admin. Raises as :meth:`create_user`."""
+        return self.create_user(username, password, **{**fields, "is_staff": True, "is_superuser": True})
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """The account of this name, in whatever case it is written. Raises ``User.DoesNotExist``."""
+        return self.get(username_folded=fold(username or ""))
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """An account. Usernames are unique ignoring case (protocol section 6).
+
+    ``save()`` keeps the folded columns, which all look-ups and the search use;
+    ``QuerySet.update`` and bulk writes of names would leave them behind.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    username = models.CharField(
+        max_length=USERNAME_CHARS,
+        validators=[RegexValidator(rf"^{USERNAME}\Z", "A username has 3 to 32 of A-Z, a-z, 0-9, _ and -.")],
+        help_text="As its owner writes it.",
+    )
+    username_folded = models.CharField(max_length=USERNAME_CHARS, unique=True, blank=True, editable=False)
+    display_name = models.CharField(max_length=DISPLAY_NAME_CHARS)
+    display_name_folded = models.CharField(
+        max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, db_index=True, blank=True, editable=False
+    )
+    bio = models.CharField(max_length=500, blank=True)
+    avatar_url = models.URLField(
+        "avatar URL", max_length=500, blank=True, validators=[URLValidator(schemes=["https"])]
+    )
+    discoverable = models.BooleanField(default=True, help_text="Other people's searches find this account.")
+    last_seen_on = models.DateField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    is_active = models.BooleanField(
+        "active", default=True, help_text="Switched off, the account is kept and cannot log in."
+    )
+    is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
+
+    # Django's own column holds the second of a login; `last_seen_on` is all that is kept here.
+    last_login = None
+
+    USERNAME_FIELD = "username"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["username"], name="username_once")]
+
+    def __str__(self) -> str:
+        return self.username
+
+    def clean(self) -> None:
+        """Fold the names, for the uniqueness check that follows. Names stay as written: Django's would rewrite them."""
+        self.username_folded = fold(self.username)
+        self.display_name_folded = fold(self.display_name)
+
+    def save(self, *, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        self.username_folded = fold(self.username)
+        self.display_name_folded = fold(self.display_name)
+        if update_fields is not None:
+            names = {"username", "display_name"}.intersection(update_fields)
+            update_fields = {*update_fields, *(f"{name}_folded" for name in names)}
+        super().save(update_fields=update_fields, **options)
+
+    def get_full_name(self) -> str:
+        return self.display_name
+
+    def get_short_name(self) -> str:
+        return self.display_name
+
+
+class Session(models.Model):
+    """A login of a user on one client. The token itself is stored nowhere, only its SHA-256."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions", db_index=False)
+    token_digest = models.BinaryField(max_length=32, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(help_text="To the hour.")
+    client_label = models.CharField(max_length=CLIENT_LABEL_CHARS, blank=True)
+    address_digest = models.BinaryField(max_length=16)
+    """Keyed hash of user and peer address: tells only whether this user was here before."""
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index("user", "address_digest", name="session_known_address")]
+
+    def __str__(self) -> str:
+        return f"session {self.pk}"

@@ -1,0 +1,57 @@
+"""What a login is checked against."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from accounts.folding import fold
+from accounts.models import Session, User
+from accounts.peers import UNKNOWN
+from accounts.services.rules import is_username
+
+NOBODY = ""
+"""The folded name of no account: every valid name has three characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An account as the login sees it."""
+
+    id: UUID
+    encoded_password: str = field(repr=False)
+    is_active: bool
+
+
+def find_credentials(username: str) -> Credentials | None:
+    """The account of this name, in whatever case; None if there is none or the text is no name. One query."""
+    folded = fold(username) if is_username(username) else NOBODY
+    row = User.objects.filter(username_folded=folded).values_list("id", "password", "is_active").first()
+    return Credentials(*row) if row else None
+
+
+def address_is_known(user_id: UUID | None, address: str) -> bool:
+    """Whether this user has had a session from this peer address. One query, also for an unknown user (None)."""
+    digest = address_digest(user_id or uuid4(), address)
+    was_here = Session.objects.filter(user_id=user_id or uuid4(), address_digest=digest).exists()
+    return was_here and address != UNKNOWN
+
+
+def replace_hash(user_id: UUID, old: str, new: str) -> None:
+    """Store the same password's hash under new parameters, unless the password was changed meanwhile."""
+    User.objects.filter(pk=user_id, password=old).update(password=new)
+
+
+def address_digest(user_id: UUID, address: str) -> bytes:
+    """16 bytes, keyed by the server's secret: the same address of two users cannot be told to be the same."""
+    key = _address_key(settings.SECRET_KEY)
+    return hashlib.blake2b(user_id.bytes + address.encode(), key=key, digest_size=16).digest()
+
+
+@lru_cache(maxsize=4)
+def _address_key(secret: str) -> bytes:
+    return hashlib.blake2b(secret.encode(), digest_size=32, person=b"construct.peers").digest()

@@ -1,0 +1,43 @@
+"""Accounts come, change and go."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import User
+from accounts.services.sessions import revoke_sessions
+from construct_site.errors import ConstructError, ErrorCode
+from construct_site.events import SessionsEnded, send_on_commit
+
+
+def create_account(username: str, encoded_password: str, display_name: str) -> User:
+    """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
+
+    Inside the caller's transaction, which stays usable when this raises
+    ``ConstructError(USERNAME_TAKEN)``: of several at once, the first wins.
+    """
+    user = User(username=username, password=encoded_password, display_name=display_name)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        # The winner has committed, else the database would have made this insert wait.
+        if User.objects.filter(username_folded=user.username_folded).exists():
+            raise ConstructError(ErrorCode.USERNAME_TAKEN) from None
+        raise
+    return user
+
+
+def update_account(user: User) -> None:
+    """Store the changed profile and flags of an account. One that is switched off loses its sessions."""
+    with transaction.atomic():
+        user.save()
+        if not user.is_active:
+            revoke_sessions(user.pk)
+
+
+def delete_user(user: User) -> None:
+    """Remove an account with everything it owns: sessions, keys, waiting messages."""
+    with transaction.atomic():
+        send_on_commit(SessionsEnded(user.pk))
+        user.delete()

@@ -1,0 +1,75 @@
+"""What names and passwords must be (protocol section 6)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+from django.contrib.auth.password_validation import CommonPasswordValidator
+from django.core.exceptions import ValidationError
+
+from accounts.folding import fold
+from accounts.models import DISPLAY_NAME_CHARS, USERNAME
+from construct_site.errors import ConstructError, ErrorCode
+
+PASSWORD_CHARS = range(8, 128 + 1)
+NO_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories: control characters, lone surrogates, line and paragraph separators."""
+INVISIBLE = frozenset({"Cf", "Zs"})
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They reorder the text around a name (Unicode Standard Annex 9, section 2)."""
+
+
+def check_registration(username: str, password: str, display_name: str | None) -> str:
+    """Judge what a new user chose; return the display name to store.
+
+    Without a display name it is the username; outer white space goes. Raises
+    ``ConstructError``: INVALID_USERNAME, WEAK_PASSWORD or INVALID_DISPLAY_NAME.
+    """
+    if not is_username(username):
+        raise ConstructError(ErrorCode.INVALID_USERNAME)
+    _check_password(password, username)
+    return username if display_name is None else checked_display_name(display_name)
+
+
+def is_username(text: str) -> bool:
+    return re.fullmatch(USERNAME, text) is not None
+
+
+def checked_display_name(text: str) -> str:
+    """`text` without outer white space. Raises ``ConstructError(INVALID_DISPLAY_NAME)``."""
+    name = text.strip()
+    categories = {unicodedata.category(character) for character in name}
+    if (
+        len(name) > DISPLAY_NAME_CHARS
+        or categories & NO_CONTROLS
+        or categories <= INVISIBLE
+        or BIDI_CONTROLS & set(name)
+    ):
+        raise ConstructError(ErrorCode.INVALID_DISPLAY_NAME)
+    return name
+
+
+def is_password_shaped(password: str) -> bool:
+    """Whether it can be anybody's password: its length is right and UTF-8 can write it."""
+    return len(password) in PASSWORD_CHARS and not any("\ud800" <= each <= "\udfff" for each in password)
+
+
+def _check_password(password: str, username: str) -> None:
+    if not is_password_shaped(password):
+        raise ConstructError(ErrorCode.WEAK_PASSWORD)
+    if fold(password) == fold(username):
+        raise ConstructError(ErrorCode.WEAK_PASSWORD, "The password must not be the username.")
+    try:
+        _common_passwords().validate(password)
+    except ValidationError:
+        raise ConstructError(
+            ErrorCode.WEAK_PASSWORD, "This password is one of the most common ones."
+        ) from None
+
+
+@cache
+def _common_passwords() -> CommonPasswordValidator:
+    """Django's list of 20 000, read once: it is a compressed file."""
+    return CommonPasswordValidator()

@@ -1,0 +1,72 @@
+"""The ASGI application: HTTP to Django, the socket to the consumer, start and end to the node.
+
+Refuses to load where :mod:`construct_site.checks` finds the configuration unsafe,
+whichever server loads it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django reads its settings from the line above
+from django.conf import settings  # noqa: E402
+from django.core.asgi import get_asgi_application  # noqa: E402
+from django.http.request import split_domain_port, validate_host  # noqa: E402
+
+http = get_asgi_application()
+
+from construct_site import checks  # noqa: E402 - the apps are loaded now
+from messaging.consumer import ConstructConsumer  # noqa: E402
+from messaging.node import get_node  # noqa: E402
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+SOCKET_PATHS = frozenset({"/", "/ws", "/ws/"})
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand the handshake to the consumer, or refuse it (HTTP 403) for another path or a foreign web page."""
+    if scope["path"] in SOCKET_PATHS and is_allowed_origin(scope["headers"]):
+        await ConstructConsumer()(scope, receive, send)
+    else:
+        await receive()
+        await send({"type": "websocket.close"})
+
+
+def is_allowed_origin(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the page that opens the socket may.
+
+    Clients outside a browser send no Origin; a browser's must be one of our hosts
+    or of the configured origins. The socket uses no cookies; this keeps foreign
+    pages from spending their visitors' addresses on it.
+    """
+    for name, value in headers:
+        if name == b"origin":
+            origin = value.decode("latin-1").lower()
+            parts = urlsplit(origin)
+            host, _ = split_domain_port(parts.netloc)
+            return origin in settings.CONSTRUCT.origins or (
+                parts.scheme in ("http", "https") and validate_host(host, settings.ALLOWED_HOSTS)
+            )
+    return True
+
+
+async def lifespan(_scope: Scope, receive: Receive, send: Send) -> None:
+    """Make the node when the server starts, close it when the server ends."""
+    await receive()
+    node = get_node()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await node.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+checks.refuse_unsafe(settings.CONSTRUCT)
+application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

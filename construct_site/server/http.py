@@ -1,0 +1,40 @@
+"""Daphne's HTTP request with a limit on its body, which Twisted would otherwise store whole."""
+
+from __future__ import annotations
+
+from daphne.http_protocol import WebRequest
+from django.conf import settings
+
+
+class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no types
+    """Refuses bodies over ``CONSTRUCT_REQUEST_BODY_BYTES`` with 413, before they are read where a length is given."""
+
+    _is_refused = False
+    _body_bytes = 0
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        super().gotLength(length)
+        if length is not None and length > settings.CONSTRUCT.request_body_bytes:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        self._body_bytes += len(data)
+        if self._body_bytes > settings.CONSTRUCT.request_body_bytes:
+            self._refuse()
+        if not self._is_refused:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        # Daphne lets any client set the application's root path by this header.
+        self.requestHeaders.removeHeader(b"daphne-root-path")
+        if not self._is_refused:
+            super().process()
+
+    def _refuse(self) -> None:
+        if self._is_refused:
+            return
+        self._is_refused = True
+        self.channel.transport.write(
+            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+        self.channel.transport.loseConnection()

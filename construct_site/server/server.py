@@ -1,0 +1,136 @@
+"""Daphne's server with our protocols, ASGI lifespan events, and an end that clients can tell from a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from daphne.server import Server
+from django.conf import settings
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort
+
+from construct_site.env import Config
+from construct_site.errors import CloseCode
+from construct_site.server.http import LimitedWebRequest
+from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol
+
+log = structlog.get_logger(__name__)
+
+_BACKLOG = 2048
+_CLOSE_HANDSHAKE_S = 5
+_NEVER_S = -1
+
+Application = Callable[
+    [dict[str, Any], Callable[[], Awaitable[dict[str, Any]]], Callable[[Any], Awaitable[None]]], Any
+]
+
+
+class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
+    """One server process. :meth:`run` returns after SIGTERM or SIGINT."""
+
+    def __init__(
+        self, application: Application, config: Config, on_listening: Callable[[str, int], None]
+    ) -> None:
+        host = config.host.strip("[]").replace(":", r"\:")
+        super().__init__(
+            application=application,
+            endpoints=[f"tcp:port={config.port}:interface={host}:backlog={_BACKLOG}"],
+            ready_callable=self._install_protocols,
+            websocket_timeout=_NEVER_S,
+            websocket_max_message_size=config.transport_frame_bytes,
+            websocket_max_frame_size=config.transport_frame_bytes,
+            server_name="",
+        )
+        self._config = config
+        self._on_listening = on_listening
+        self._ports: list[IListeningPort] = []
+        self._lifespan = _Lifespan(application)
+
+    def _install_protocols(self) -> None:
+        self.ws_factory.protocol = ConstructWebSocketProtocol
+        self.ws_factory.setProtocolOptions(
+            # Too large a message is answered with close 1009 instead of a cut connection.
+            failByDrop=False,
+            closeHandshakeTimeout=_CLOSE_HANDSHAKE_S,
+        )
+        build = self.http_factory.buildProtocol
+        self.http_factory.buildProtocol = partial(_build_limited, build)
+        reactor.callWhenRunning(self._lifespan.start)  # type: ignore[attr-defined] # zope interfaces
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if isinstance(protocol, ConstructWebSocketProtocol):
+            scope["extensions"] = {PING_EXTENSION: {}}
+        return super().create_application(protocol, scope)
+
+    def listen_success(self, port: IListeningPort) -> None:
+        super().listen_success(port)
+        self._ports.append(port)
+        address: Any = port.getHost()
+        self._on_listening(address.host, address.port)
+
+    def kill_all_applications(self) -> Deferred[None]:
+        """Called by Twisted before it stops: no new connections, 1012 to those that are, then the application's end."""
+        return Deferred.fromCoroutine(self._end())
+
+    async def _end(self) -> None:
+        for port in self._ports:
+            await port.stopListening()
+        await Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
+
+    async def _end_applications(self) -> None:
+        for protocol in list(self.connections):
+            if isinstance(protocol, ConstructWebSocketProtocol):
+                protocol.close_for_restart(CloseCode.RESTARTING)
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if "application_instance" in details
+        ]
+        if running:
+            _, late = await asyncio.wait(running, timeout=self._config.drain_s)
+            for application in late:
+                application.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        await self._lifespan.stop()
+        log.info("stopped", connections=len(running))
+
+
+def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:
+    channel = build(address)
+    channel.requestFactory = LimitedWebRequest
+    return channel
+
+
+class _Lifespan:
+    """The ASGI lifespan protocol (ASGI specification, "Lifespan Protocol" 2.0), which Daphne leaves out."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._task: asyncio.Future[Any] | None = None
+
+    def start(self) -> None:
+        self._events.put_nowait({"type": "lifespan.startup"})
+        self._task = asyncio.ensure_future(
+            self._application({"type": "lifespan", "asgi": {"version": "3.0"}}, self._events.get, _ignore)
+        )
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._events.put_nowait({"type": "lifespan.shutdown"})
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def _ignore(_event: Any) -> None:
+    """Start-up and shutdown report nothing that the server could act on."""
+
+
+def run(application: Application, on_listening: Callable[[str, int], None]) -> None:
+    """Serve until told to stop."""
+    ConstructServer(application, settings.CONSTRUCT, on_listening).run()

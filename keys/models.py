@@ -1,0 +1,53 @@
+"""Prekey bundles and the history of their rotations. Only :mod:`keys.services` writes here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class PrekeyBundle(models.Model):
+    """The public keys under which a user is reached, exactly one set for each registered user."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="prekey_bundle"
+    )
+    identity_public = models.BinaryField(max_length=32)
+    """X25519."""
+    verifying_key = models.BinaryField(max_length=32)
+    """Ed25519; never changes, since it vouches for every later prekey."""
+    signed_prekey_public = models.BinaryField(max_length=32)
+    """X25519."""
+    signature = models.BinaryField(max_length=64)
+    """Ed25519 of ``signed_prekey_public`` under ``verifying_key``."""
+    created_at = models.DateTimeField(default=timezone.now)
+    rotated_at = models.DateTimeField(default=timezone.now)
+    """Since when the present prekey is in use."""
+
+    def __str__(self) -> str:
+        return f"bundle of {self.pk}"
+
+    @property
+    def is_stale(self) -> bool:
+        """The prekey should have been rotated by now. It is served all the same (protocol section 6)."""
+        return self.rotated_at <= timezone.now() - timedelta(seconds=settings.CONSTRUCT.prekey_stale_s)
+
+
+class RetiredPrekey(models.Model):
+    """A prekey that was in use before. It never comes back: a re-used prekey undoes the rotation."""
+
+    bundle = models.ForeignKey(PrekeyBundle, models.CASCADE, related_name="retired_prekeys", db_index=False)
+    signed_prekey_public = models.BinaryField(max_length=32)
+    used_from = models.DateTimeField()
+    retired_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["bundle", "signed_prekey_public"], name="prekey_retired_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"prekey {self.pk} of {self.bundle_id}"

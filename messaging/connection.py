@@ -1,0 +1,350 @@
+"""An authenticated socket as the hub sees it: what it was handed, and what of that is confirmed.
+
+A :class:`Connection` is one identity on one socket: a socket that logs in again
+gets another. Only then do late pongs confirm nothing.
+
+States of a row on a connection::
+
+    waiting ──hand──▶ unconfirmed ──pong / received──▶ confirmed ──stub on disk──▶ forgotten
+
+`_handed` holds the row in the second and third state. The window counts the
+second alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+
+from construct_site.env import Config
+from construct_site.errors import CloseCode, ErrorCode
+from messaging.mailbox.letters import Page
+from messaging.protocol import codec
+from messaging.window import Window
+
+log = structlog.get_logger(__name__)
+
+_NONCE_BYTES = 8
+_COUNTER_BYTES = 8
+_PAGING_RETRY_S = 1.0
+
+
+class Socket(Protocol):
+    """What a connection needs of its socket."""
+
+    has_pongs: bool
+    """The server passes pings and pongs on (`construct_site.server`)."""
+
+    def write(self, frame: bytes) -> None: ...
+
+    def ping(self, payload: bytes) -> None: ...
+
+    def close(self, code: CloseCode, error: ErrorCode | None = None) -> None: ...
+
+    def expire(self) -> None:
+        """The session ended: `sessionExpired`, then close 4401."""
+
+
+class Rows(Protocol):
+    """What a connection needs of the hub: its user's rows."""
+
+    async def page(self, connection: Connection, messages: int, size: int) -> Page: ...
+
+    def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None: ...
+
+    async def discard(self, row_ids: list[int]) -> None: ...
+
+    def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a socket is."""
+
+    user_id: UUID
+    session_id: UUID
+    confirms_by_receipt: bool
+    """The client negotiated receipts: pongs prove life alone."""
+
+
+class Connection:
+    """One identity on one socket. The hub attaches it; :meth:`detach` ends it."""
+
+    def __init__(self, identity: Identity, socket: Socket, rows: Rows) -> None:
+        config: Config = settings.CONSTRUCT
+        self.identity = identity
+        self.user_id = identity.user_id
+        self.session_id = identity.session_id
+        self.is_attached = True
+        self.is_leaving = False
+        """A logout is under way; the hub leaves the end of the session to it."""
+        self.has_ended = False
+        """The session ended while the connection was leaving."""
+        self._socket = socket
+        self._rows = rows
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._window = Window(
+            config.window_messages, config.window_bytes, config.window_messages_max, config.window_bytes_max
+        )
+        self._handed: dict[int, int] = {}
+        self._highest_handed = 0
+        self._has_begun = False
+        self._is_caught_up = False
+        self._has_missed = False
+        self._pager: asyncio.Task[None] | None = None
+        self._heart = _Heart(self, socket, config)
+        self._receipts: dict[str, deque[int]] | None = {} if identity.confirms_by_receipt else None
+
+    # Handing over
+
+    @property
+    def handed(self) -> Iterable[int]:
+        """Rows that must not be handed again: unconfirmed, or confirmed and not yet a stub on disk."""
+        return self._handed.keys()
+
+    def offer(self, row_id: int, waiting_before: int, frame: bytes) -> bool:
+        """A row was stored: hand it over if that keeps the order. Returns whether the window took it.
+
+        Direct only while caught up, that is with everything handed that waits.
+        More waiting than was handed, or a row older than one handed, means that
+        a ring was missed or came late: then the mailbox is paged instead.
+        """
+        if row_id in self._handed:
+            return True
+        in_step = waiting_before <= len(self._handed) and row_id > self._highest_handed
+        if self._is_caught_up and in_step and self._window.fits(len(frame)):
+            self._hand(row_id, frame)
+            return True
+        self.look()
+        return False
+
+    def begin(self) -> None:
+        """The success frame is on its way: from now on messages may follow it, those that wait first."""
+        self._has_begun = True
+        self.look()
+
+    def look(self) -> None:
+        """Something may wait that was not offered: page the mailbox."""
+        self._is_caught_up = False
+        self._has_missed = True
+        self._continue_paging()
+
+    def has_been_handed(self, row_id: int) -> bool:
+        return row_id in self._handed
+
+    def _hand(self, row_id: int, frame: bytes) -> None:
+        self._handed[row_id] = len(frame)
+        self._highest_handed = max(self._highest_handed, row_id)
+        self._window.take(len(frame))
+        self._socket.write(frame)
+        if self._receipts is not None:
+            self._receipts.setdefault(codec.message_id_of(frame), deque()).append(row_id)
+            self._heart.beat()
+        else:
+            self._heart.cover(row_id)
+
+    def _continue_paging(self) -> None:
+        if self._pager is None and self._has_begun and self.is_attached and not self._window.is_full:
+            self._pager = asyncio.create_task(self._page_until_caught_up())
+
+    async def _page_until_caught_up(self) -> None:
+        try:
+            while self.is_attached and not self._is_caught_up and not self._window.is_full:
+                # What is stored after the page was read is offered, and noted as missed.
+                self._has_missed = False
+                try:
+                    page = await self._rows.page(self, self._window.messages_free, self._window.bytes_free)
+                    await self._take_page(page)
+                except DatabaseError as error:
+                    log.warning("paging failed, trying again", error=type(error).__name__)
+                    await asyncio.sleep(_PAGING_RETRY_S)
+        finally:
+            self._pager = None
+
+    async def _take_page(self, page: Page) -> None:
+        if not self.is_attached:
+            return
+        unreadable = []
+        for row in page.rows:
+            if row.row_id not in self._handed:
+                frame = self._rows.read(self.user_id, row.name, row.sealed)
+                if frame is None:
+                    unreadable.append(row.row_id)
+                else:
+                    self._hand(row.row_id, frame)
+        if unreadable:
+            await self._rows.discard(unreadable)
+        if page.is_last and not self._has_missed:
+            self._is_caught_up = True
+
+    # Confirming
+
+    def pong(self, payload: bytes) -> None:
+        self._heart.pong(payload)
+
+    def received(self, message_ids: Iterable[str]) -> None:
+        """The client stored these messages. Each mention confirms the oldest one of that id; unknown ids are ignored."""
+        if self._receipts is None:
+            return
+        rows = []
+        for message_id in message_ids:
+            if waiting := self._receipts.get(message_id):
+                rows.append(waiting.popleft())
+                if not waiting:
+                    del self._receipts[message_id]
+        self.confirm(rows)
+
+    def confirm(self, row_ids: list[int]) -> None:
+        """These rows arrived: have them removed, and let as many more come."""
+        if not row_ids or not self.is_attached:
+            return
+        for row_id in row_ids:
+            self._window.give_back(self._handed[row_id])
+        self._window.grow()
+        self._rows.confirm(self, row_ids)
+        if not self._is_caught_up:
+            self._continue_paging()
+
+    def forget(self, row_id: int) -> None:
+        """The confirmed row is a stub on disk now."""
+        self._handed.pop(row_id, None)
+
+    # Life
+
+    def probe(self) -> None:
+        """Ping now, to learn whether the client is there (see :meth:`is_silent_since`)."""
+        self._heart.ping()
+
+    def is_silent_since(self, loop_time: float) -> bool:
+        return self._heart.heard_at < loop_time
+
+    def heard(self) -> None:
+        """A frame came from the client."""
+        self._heart.heard_at = self._loop.time()
+
+    def give_up(self) -> None:
+        """The client does not answer: close."""
+        self._socket.close(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)
+
+    def expire(self) -> None:
+        if self.is_leaving:
+            self.has_ended = True
+        else:
+            self._socket.expire()
+
+    def detach(self) -> None:
+        """Routing, timers and paging end; what is unconfirmed waits for the next connection."""
+        self.is_attached = False
+        self._heart.stop()
+        if self._pager is not None:
+            self._pager.cancel()
+
+
+class _Heart:
+    """The one pinger of a connection: its pings prove life, and that what went before them arrived.
+
+    Payload: 8 random bytes of the identity, then an 8-byte counter. At most one
+    ping is out. A pong of another payload (an older one, an unasked one, one for
+    the socket's former identity) confirms nothing.
+    """
+
+    def __init__(self, connection: Connection, socket: Socket, config: Config) -> None:
+        self._connection = connection
+        self._socket = socket
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._nonce = secrets.token_bytes(_NONCE_BYTES)
+        self._counter = 0
+        self._is_out = False
+        self._pinged_at = 0.0
+        self._covered: list[int] = []
+        self._next: list[int] = []
+        self._aging: deque[tuple[float, int]] = deque()
+        self._idle_s = config.heartbeat_s * random.uniform(1, 4 / 3)  # noqa: S311 - spreads load, no secret
+        self._timer: asyncio.TimerHandle | None = None
+        self.heard_at = self._loop.time()
+        if socket.has_pongs:
+            self._timer = self._loop.call_later(self._idle_s, self._check)
+
+    def cover(self, row_id: int) -> None:
+        """The next ping follows this row; its pong confirms it."""
+        if not self._socket.has_pongs:
+            self._await_age(row_id)
+            return
+        self._next.append(row_id)
+        if not self._is_out:
+            self.ping()
+
+    def beat(self) -> None:
+        """Have a ping out, for liveness alone."""
+        if self._socket.has_pongs and not self._is_out:
+            self.ping()
+
+    def ping(self) -> None:
+        if self._is_out or not self._socket.has_pongs:
+            return
+        self._counter += 1
+        self._is_out = True
+        self._pinged_at = self._loop.time()
+        self._covered, self._next = self._next, []
+        self._socket.ping(self._nonce + self._counter.to_bytes(_COUNTER_BYTES, "big"))
+
+    def pong(self, payload: bytes) -> None:
+        self.heard_at = self._loop.time()
+        if not self._is_out or payload != self._nonce + self._counter.to_bytes(_COUNTER_BYTES, "big"):
+            return
+        self._is_out = False
+        covered, self._covered = self._covered, []
+        self._connection.confirm(covered)
+        if self._next:
+            self.ping()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _check(self) -> None:
+        """Ping an idle connection; close one whose pong is overdue.
+
+        The timer is not moved by what is heard: it looks when it fires, and
+        sleeps for what is left.
+        """
+        now = self._loop.time()
+        if self._is_out:
+            allowed_s = self._config.stall_s if self._covered else self._config.pong_s
+            left_s = self._pinged_at + allowed_s - now
+            if left_s <= 0:
+                self._connection.give_up()
+                return
+        else:
+            left_s = self.heard_at + self._idle_s - now
+            if left_s <= 0:
+                self.ping()
+                left_s = self._config.pong_s
+        self._timer = self._loop.call_later(left_s, self._check)
+
+    # On a server without pongs: a connection that is still open so long after took what it was handed.
+
+    def _await_age(self, row_id: int) -> None:
+        self._aging.append((self._loop.time() + self._config.confirm_without_pong_s, row_id))
+        if len(self._aging) == 1:
+            self._timer = self._loop.call_at(self._aging[0][0], self._confirm_by_age)
+
+    def _confirm_by_age(self) -> None:
+        rows = []
+        while self._aging and self._aging[0][0] <= self._loop.time():
+            rows.append(self._aging.popleft()[1])
+        if self._aging:
+            self._timer = self._loop.call_at(self._aging[0][0], self._confirm_by_age)
+        self._connection.confirm(rows)

@@ -1,0 +1,248 @@
+"""The socket's edge: bytes in, bytes out, errors out. No rule of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from accounts.peers import Peer
+from construct_site.env import Config
+from construct_site.errors import CloseCode, ConstructError, ErrorCode
+from construct_site.limits import BadFrameMeter, FloodMeter
+from messaging.node import Node, get_node
+from messaging.outbox import Outbox
+from messaging.pipeline import Pipeline, Reply
+from messaging.protocol import codec, messages
+from messaging.protocol.codec import InvalidFrame, Request
+from messaging.routes import ROUTES, Route
+from messaging.session import SocketSession
+
+log = structlog.get_logger(__name__)
+
+PING_EXTENSION = "websocket.ping"
+"""In ``scope["extensions"]`` of a server that takes ``websocket.ping`` and gives ``websocket.pong``."""
+
+
+class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels carries no types
+    """One socket.
+
+    The base class dispatches each event through a thread hop that closes old
+    database connections (measured: half of the relay's speed) and opens a
+    channel-layer channel a socket. Here the hub owns the one channel, and no
+    database connection is held, so events are read in a plain loop.
+    """
+
+    node: Node
+    session: SocketSession
+    has_pongs: bool
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        config: Config = settings.CONSTRUCT
+        self.scope = scope
+        self.base_send = send
+        self.has_pongs = PING_EXTENSION in scope.get("extensions", {})
+        self.node = get_node()
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._peer = Peer.from_scope(scope)
+        self._outbox = Outbox(send)
+        self._pipeline = Pipeline(self._outbox.put_frame, most=config.pipelined_requests)
+        self._bad_frames = BadFrameMeter()
+        self._flood = FloodMeter()
+        self._is_closing = False
+        self._authentication_timer: asyncio.TimerHandle | None = None
+        self._reply_timer: asyncio.TimerHandle | None = None
+        self.session = SocketSession(self, self._peer, self.node)
+        try:
+            self.node.limiter.open_connection(self._peer.address)
+        except ConstructError as error:
+            await self._refuse_connection(receive, error)
+            return
+        try:
+            await self._read_events(receive)
+        finally:
+            # An exception or a cancelled task never reaches disconnect().
+            self.node.limiter.close_connection(self._peer.address)
+            self._end()
+
+    async def _read_events(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        while True:
+            event = await receive()
+            match event["type"]:
+                case "websocket.receive":
+                    await self._on_frame(event)
+                case "websocket.pong":
+                    if self.session.is_authenticated:
+                        self.session.connection.pong(event["payload"])
+                case "websocket.connect":
+                    await self.accept()
+                    self._await_authentication()
+                case "websocket.disconnect":
+                    return
+
+    async def _refuse_connection(
+        self, receive: Callable[[], Awaitable[dict[str, Any]]], error: ConstructError
+    ) -> None:
+        await receive()
+        await self.accept()
+        self._outbox.put_frame(_error_frame(error, None))
+        self._outbox.put_close(CloseCode.TOO_MANY_CONNECTIONS)
+        await self._outbox.flush()
+
+    # Frames in
+
+    async def _on_frame(self, event: dict[str, Any]) -> None:
+        if self._is_closing:
+            return
+        frame: bytes | None = event.get("bytes")
+        size = len(event["text"]) if frame is None else len(frame)
+        if self._flood.count(self._loop.time(), size):
+            self.close(CloseCode.FLOOD, ErrorCode.RATE_LIMIT_EXCEEDED)
+            return
+        if self.session.is_authenticated:
+            self.session.connection.heard()
+        try:
+            if frame is None:
+                raise InvalidFrame("Frames are binary MessagePack, not text.")
+            request = codec.decode_request(frame, self._config.frame_bytes)
+        except InvalidFrame as error:
+            self._refuse_frame(error)
+            return
+        await self._start(request)
+
+    def _refuse_frame(self, error: InvalidFrame) -> None:
+        """Answer in turn; too many unreadable frames end the socket."""
+        self._pipeline.fill(self._begin_reply(), _error_frame(error, error.request_id))
+        if error.code is ErrorCode.INVALID_FORMAT and self._bad_frames.count(self._loop.time()):
+            self.close(CloseCode.BAD_FRAMES)
+
+    async def _start(self, request: Request) -> None:
+        """Begin to work on a request; returns when the next frame may be read."""
+        route = ROUTES[request.type]
+        if route.is_barrier:
+            await self._pipeline.is_empty()
+        else:
+            await self._pipeline.has_room()
+        if self._is_closing:
+            return
+        reply = self._begin_reply()
+        reply.work = asyncio.create_task(self._answer(reply, route, request))
+        if route.is_barrier:
+            await asyncio.wait([reply.work])
+
+    async def _answer(self, reply: Reply, route: Route, request: Request) -> None:
+        """Run the handler and fill the reply, whatever happens."""
+        try:
+            message = await self._handle(route, request)
+        except ConstructError as error:
+            self._pipeline.fill(reply, _error_frame(error, request.request_id))
+            if error.code is ErrorCode.TOO_MANY_CONNECTIONS:
+                self.close(CloseCode.TOO_MANY_CONNECTIONS)
+        except asyncio.CancelledError:
+            self._pipeline.fill(reply, _error_frame(ConstructError(route.timeout_code), request.request_id))
+        except Exception as error:  # noqa: BLE001 - the edge: the client gets a table error, the log a class name
+            log.error("request failed", request=request.type, error=_describe(error))
+            self._pipeline.fill(
+                reply, _error_frame(ConstructError(ErrorCode.SERVER_ERROR), request.request_id)
+            )
+        else:
+            self._pipeline.fill(reply, None if message is None else codec.encode(message))
+            if route.is_barrier:
+                self._on_identity_changed()
+
+    async def _handle(self, route: Route, request: Request) -> messages.ServerMessage | None:
+        if route.needs_authentication:
+            user_id = self.session.user_id
+            if route.limit is not None:
+                await self.node.limiter.hit(route.limit, str(user_id))
+        message = await route.handler(self.session, request.payload)
+        return message if route.has_reply else None
+
+    def _on_identity_changed(self) -> None:
+        if self.session.is_authenticated:
+            self._stop_awaiting_authentication()
+            self.session.begin_delivery()
+        else:
+            self._await_authentication()
+
+    # Deadlines
+
+    def _begin_reply(self) -> Reply:
+        reply = self._pipeline.begin(self._loop.time() + self._config.request_s)
+        if self._reply_timer is None:
+            self._reply_timer = self._loop.call_at(reply.due_at, self._check_replies)
+        return reply
+
+    def _check_replies(self) -> None:
+        """Cancel the work on replies that are due; its end answers the request."""
+        self._reply_timer = None
+        now = self._loop.time()
+        for reply in self._pipeline.open_replies:
+            if reply.due_at > now:
+                self._reply_timer = self._loop.call_at(reply.due_at, self._check_replies)
+                return
+            if reply.work is not None:
+                reply.work.cancel()
+
+    def _await_authentication(self) -> None:
+        if self._authentication_timer is None:
+            self._authentication_timer = self._loop.call_later(
+                self._config.authenticate_s, self.close, CloseCode.UNAUTHENTICATED, ErrorCode.AUTH_REQUIRED
+            )
+
+    def _stop_awaiting_authentication(self) -> None:
+        if self._authentication_timer is not None:
+            self._authentication_timer.cancel()
+            self._authentication_timer = None
+
+    # What the hub's connection asks of its socket (messaging.connection.Socket)
+
+    def write(self, frame: bytes) -> None:
+        self._outbox.put_frame(frame)
+
+    def ping(self, payload: bytes) -> None:
+        self._outbox.put_ping(payload)
+
+    def expire(self) -> None:
+        self._outbox.put_frame(codec.encode(messages.SessionExpired()))
+        self.close(CloseCode.UNAUTHENTICATED)
+
+    def close(self, code: CloseCode, error: ErrorCode | None = None) -> None:  # type: ignore[override]
+        """Close with a code of the table; the reason goes ahead as an `error`, since closes carry none."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        self.session.end()
+        if error is not None:
+            self._outbox.put_frame(_error_frame(ConstructError(error), None))
+        self._outbox.put_close(code)
+
+    def _end(self) -> None:
+        """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
+        self._is_closing = True
+        self.session.end()
+        self._stop_awaiting_authentication()
+        self._outbox.drop()
+
+
+def _error_frame(error: ConstructError, request_id: str | None) -> bytes:
+    return codec.encode(messages.Error(code=error.code, message=error.text, request_id=request_id))
+
+
+def _describe(error: Exception) -> str:
+    """Where an unexpected error arose, without its text: that can quote what a client sent."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {place.tb_frame.f_globals.get('__name__')}:{place.tb_lineno}" if place is not None else ""
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,60 @@
+"""Expiry: waiting messages and stubs whose life is over go, by the running server or by a command."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from construct_site.database import run_in_database_thread
+from construct_site.env import Config
+from messaging.mailbox.store import get_store
+from messaging.models import Chore
+
+log = structlog.get_logger(__name__)
+
+EXPIRY = "expire_mailbox"
+_ROWS_A_TRANSACTION = 1000
+
+
+def claim(chore: str, every: timedelta, now: datetime) -> bool:
+    """Whether this process is the one to do the chore now; at most one is told so in each period."""
+    due = Chore.objects.filter(name=chore, due_at__lte=now).update(due_at=now + every)
+    if due:
+        return True
+    _, is_new = Chore.objects.get_or_create(name=chore, defaults={"due_at": now + every})
+    return is_new
+
+
+def expire_mailbox(now: datetime) -> int:
+    """Delete what is past its life, in bounded transactions. Returns how many rows went."""
+    config: Config = settings.CONSTRUCT
+    store = get_store()
+    gone = 0
+    while deleted := store.expire(
+        now, timedelta(seconds=config.message_s), timedelta(seconds=config.stub_s), _ROWS_A_TRANSACTION
+    ):
+        gone += deleted
+    return gone
+
+
+def expire_if_due() -> int:
+    now = timezone.now()
+    every = timedelta(seconds=settings.CONSTRUCT.housekeeping_s)
+    return expire_mailbox(now) if claim(EXPIRY, every, now) else 0
+
+
+async def keep_house() -> None:
+    """Runs as long as the server does: once in each period, on one of all processes."""
+    while True:
+        try:
+            gone = await run_in_database_thread(expire_if_due)
+            if gone:
+                log.info("expired", rows=gone)
+        except DatabaseError as error:
+            log.warning("expiry failed", error=type(error).__name__)
+        await asyncio.sleep(settings.CONSTRUCT.housekeeping_s)

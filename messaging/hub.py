@@ -1,0 +1,244 @@
+"""The hub: one per process, the live connections and the way to them.
+
+It owns one channel of the channel layer and joins the group of each user who
+has a connection here, so any number of sockets costs one subscription a user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from channels.layers import BaseChannelLayer
+from django.conf import settings
+from redis.exceptions import RedisError
+
+from construct_site import events
+from construct_site.env import Config
+from construct_site.errors import ConstructError, ErrorCode
+from construct_site.events import Event, SessionsEnded, user_group
+from messaging.connection import Connection
+from messaging.doorbell import Doorbell, as_ring_layer
+from messaging.mailbox.letters import Page
+from messaging.mailbox.mailbox import Mailbox
+from messaging.mailbox.sealing import KeyRing, Unreadable
+
+log = structlog.get_logger(__name__)
+
+_LAYER_WAIT_S = 1.0
+_PROBE_S = 2.0
+
+
+class Hub:
+    """Connections of this process by user; hand-over, doorbell, confirmation."""
+
+    def __init__(self, mailbox: Mailbox, keys: KeyRing, layer: BaseChannelLayer) -> None:
+        self._mailbox = mailbox
+        self._keys = keys
+        self._layer = layer
+        self._node = secrets.token_hex(8)
+        self._connections: dict[UUID, list[Connection]] = {}
+        ring_layer = as_ring_layer(layer)
+        self._doorbell = Doorbell(ring_layer) if ring_layer else None
+        self._channel: str | None = None
+        self._receiver: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self) -> None:
+        events.listen(self._on_local_event)
+        if self._doorbell is not None:
+            self._receiver = asyncio.create_task(self._receive())
+
+    async def close(self) -> None:
+        events.stop_listening()
+        for task in (self._receiver, *self._tasks):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._doorbell is not None:
+            await self._doorbell.close()
+            await self._layer.flush()
+
+    @property
+    def connections(self) -> int:
+        """Authenticated sockets of this process."""
+        return sum(map(len, self._connections.values()))
+
+    # Coming and going
+
+    async def admit(self, user_id: UUID) -> None:
+        """Make sure that the user may have one more connection.
+
+        At the cap all of the user's connections are pinged; those silent for 2 s
+        go. Raises ``ConstructError(TOO_MANY_CONNECTIONS)`` if none did.
+        """
+        config: Config = settings.CONSTRUCT
+        present = self._connections.get(user_id, [])
+        if not config.limits_on or len(present) < config.connections_per_user:
+            return
+        asked_at = asyncio.get_running_loop().time()
+        for connection in present:
+            connection.probe()
+        await asyncio.sleep(_PROBE_S)
+        for connection in list(self._connections.get(user_id, [])):
+            if connection.is_silent_since(asked_at):
+                connection.give_up()
+        if len(self._connections.get(user_id, [])) >= config.connections_per_user:
+            raise ConstructError(ErrorCode.TOO_MANY_CONNECTIONS)
+
+    async def attach(self, connection: Connection) -> None:
+        """Route to this connection from now on, on every process.
+
+        With the channel layer away the connection is attached all the same.
+        """
+        present = self._connections.setdefault(connection.user_id, [])
+        present.append(connection)
+        if len(present) == 1:
+            await self._join(connection.user_id)
+
+    def detach(self, connection: Connection) -> None:
+        """Route to it no more. What it did not confirm waits for the next connection."""
+        connection.detach()
+        present = self._connections.get(connection.user_id, [])
+        if connection in present:
+            present.remove(connection)
+            if not present:
+                del self._connections[connection.user_id]
+                self._run(self._leave(connection.user_id))
+
+    # Messages
+
+    def hand_over(self, recipient_id: UUID, row_id: int, waiting_before: int, frame: bytes) -> bool:
+        """Offer a stored message to the recipient's connections here. Returns whether one took it."""
+        offered = [
+            connection.offer(row_id, waiting_before, frame)
+            for connection in self._connections.get(recipient_id, ())
+        ]
+        return any(offered)
+
+    def ring(
+        self, recipient_id: UUID, row_id: int, waiting_before: int, name: bytes, sealed: bytes
+    ) -> asyncio.Future[int] | None:
+        """Ring the other processes. The future gives how many of them have the recipient; ``None``: there are none."""
+        return self._ring(
+            recipient_id,
+            {"type": "ring", "row": row_id, "before": waiting_before, "name": name, "frame": sealed},
+        )
+
+    def remind(self, recipient_id: UUID, row_id: int) -> tuple[bool, asyncio.Future[int] | None]:
+        """A waiting message was sent again: have every connection look.
+
+        Returns whether one here has it in its window, and the ring as in :meth:`ring`.
+        """
+        present = self._connections.get(recipient_id, ())
+        for connection in present:
+            if not connection.has_been_handed(row_id):
+                connection.look()
+        has_it = any(connection.has_been_handed(row_id) for connection in present)
+        return has_it, self._ring(recipient_id, {"type": "look"})
+
+    def _ring(self, recipient_id: UUID, message: dict[str, Any]) -> asyncio.Future[int] | None:
+        if self._doorbell is None:
+            return None
+        return self._doorbell.ring(
+            user_group(recipient_id), {**message, "node": self._node, "user": recipient_id.bytes}
+        )
+
+    def is_here(self, user_id: UUID) -> bool:
+        """The user has a connection in this process: a ring counts it too."""
+        return user_id in self._connections
+
+    # What connections ask for
+
+    async def page(self, connection: Connection, messages: int, size: int) -> Page:
+        return await self._mailbox.page(connection.user_id, connection.handed, messages, size)
+
+    def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None:
+        """The `message` frame; ``None`` if its key is gone."""
+        try:
+            return self._keys.decrypt(sealed, user_id.bytes, name)
+        except Unreadable:
+            return None
+
+    async def discard(self, row_ids: list[int]) -> None:
+        """Remove rows that cannot be read: they would fill the mailbox for nothing."""
+        await self._mailbox.discard(row_ids)
+        log.error("unreadable messages removed", rows=len(row_ids))
+
+    def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None:
+        self._mailbox.confirm(row_ids, connection.forget)
+
+    # The channel layer
+
+    async def _join(self, user_id: UUID) -> None:
+        if self._doorbell is None:
+            return
+        try:
+            async with asyncio.timeout(_LAYER_WAIT_S):
+                await self._layer.group_add(user_group(user_id), await self._own_channel())
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("not subscribed", error=type(error).__name__)
+
+    async def _leave(self, user_id: UUID) -> None:
+        if self._doorbell is None or self._channel is None or user_id in self._connections:
+            return
+        try:
+            async with asyncio.timeout(_LAYER_WAIT_S):
+                await self._layer.group_discard(user_group(user_id), self._channel)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("not unsubscribed", error=type(error).__name__)
+
+    async def _own_channel(self) -> str:
+        if self._channel is None:
+            self._channel = await self._layer.new_channel()
+        return self._channel
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = await self._layer.receive(await self._own_channel())
+                self._on_layer_message(message)
+            except (RedisError, OSError) as error:
+                log.warning("channel layer away", error=type(error).__name__)
+                await asyncio.sleep(_LAYER_WAIT_S)
+
+    def _on_layer_message(self, message: dict[str, Any]) -> None:
+        if message.get("node") == self._node:
+            return
+        if message["type"] == "event":
+            self._apply(events.from_layer_message(message))
+            return
+        user_id = UUID(bytes=message["user"])
+        present = self._connections.get(user_id, ())
+        if message["type"] == "ring" and present:
+            frame = self.read(user_id, message["name"], message["frame"])
+            if frame is not None:
+                self.hand_over(user_id, message["row"], message["before"], frame)
+                return
+        for connection in present:
+            connection.look()
+
+    # Events
+
+    def _on_local_event(self, event: Event) -> None:
+        self._apply(event)
+        if self._doorbell is not None:
+            self._doorbell.ring(
+                user_group(event.user_id), {**events.as_layer_message(event), "node": self._node}
+            )
+
+    def _apply(self, event: Event) -> None:
+        match event:
+            case SessionsEnded(user_id=user_id, session_ids=session_ids):
+                for connection in list(self._connections.get(user_id, ())):
+                    if session_ids is None or connection.session_id in session_ids:
+                        connection.expire()
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,211 @@
+"""The mailbox for the event loop: group commit, paging, batched confirmations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.utils import timezone
+
+from construct_site.database import DatabaseThread
+from construct_site.errors import ConstructError, ErrorCode
+from messaging.mailbox.letters import Caps, Letter, Outcome, Page, Verdict
+from messaging.mailbox.store import Store
+
+log = structlog.get_logger(__name__)
+
+_RETRY_PAUSE_S = 0.1
+_RETRY_PAUSE_MAX_S = 2.0
+_CONFIRM_ROWS = 1000
+
+
+Stored = Callable[[Outcome], None]
+"""Called with the outcome of a letter that was stored just now."""
+
+
+@dataclass(slots=True)
+class _Put:
+    """A letter on its way to the disk, and those who wait for it: one, unless it was sent again meanwhile."""
+
+    letter: Letter
+    stored: Stored
+    future: asyncio.Future[Outcome]
+    repeats: list[asyncio.Future[Outcome]] = field(default_factory=list)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Everyone was told that the outcome is unknown: the letter need not be stored any more."""
+        return self.future.done() and all(future.done() for future in self.repeats)
+
+    def end(self, outcome: Outcome) -> None:
+        if outcome.verdict is Verdict.STORED:
+            self.stored(outcome)
+            repeated = Outcome(Verdict.REPEATED, outcome.row_id)
+        else:
+            repeated = outcome
+        if not self.future.done():
+            self.future.set_result(outcome)
+        for future in self.repeats:
+            if not future.done():
+                future.set_result(repeated)
+
+    def fail(self, error: ConstructError) -> None:
+        for future in (self.future, *self.repeats):
+            if not future.done():
+                future.set_exception(error)
+
+
+class Mailbox:
+    """One per process and event loop. :meth:`close` ends it."""
+
+    def __init__(self, store: Store, caps: Caps, *, batch_messages: int, batch_bytes: int) -> None:
+        self._store = store
+        self._caps = caps
+        self._batch_messages = batch_messages
+        self._batch_bytes = batch_bytes
+        self._queue: deque[_Put] = deque()
+        self._committer: asyncio.Task[None] | None = None
+        self._confirmed: deque[tuple[int, Callable[[int], None]]] = deque()
+        self._confirmer: asyncio.Task[None] | None = None
+        self._commits = DatabaseThread("mailbox-commit")
+        self._reads = DatabaseThread("mailbox-read")
+        self._confirms = DatabaseThread("mailbox-confirm")
+
+    # Storing
+
+    def put(self, letter: Letter, stored: Stored) -> asyncio.Future[Outcome]:
+        """Store a letter with the next group commit.
+
+        The future ends after the commit, in the order of the puts. If the letter
+        was stored just now, `stored` is called first, also when nobody waits for
+        the future any more: the message must be announced all the same.
+
+        The future raises ``ConstructError(QUEUE_FAILED)`` where the database
+        refuses this letter. While the database is away the letters of a batch are
+        tried again before any that came later. A caller that stops waiting
+        cancels the future; the letter is dropped unless its commit is under way.
+        """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Put(letter, stored, future))
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_all())
+        return future
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._queue:
+                await self._commit(self._take_batch())
+        finally:
+            self._committer = None
+
+    def _take_batch(self) -> list[_Put]:
+        """The next letters that fit one commit. A name stands in it once: repeats join, another body waits."""
+        batch: dict[bytes, _Put] = {}
+        size = 0
+        while self._queue and len(batch) < self._batch_messages and size < self._batch_bytes:
+            put = self._queue[0]
+            if first := batch.get(put.letter.name):
+                if first.letter.body != put.letter.body:
+                    break
+                first.repeats.append(put.future)
+            else:
+                batch[put.letter.name] = put
+                size += len(put.letter.sealed)
+            self._queue.popleft()
+        return list(batch.values())
+
+    async def _commit(self, batch: Sequence[_Put]) -> None:
+        """Commit a batch; keeps trying while the database is away, so that nothing later overtakes it."""
+        pause_s = _RETRY_PAUSE_S
+        while batch := [put for put in batch if not put.is_given_up]:
+            letters = [put.letter for put in batch]
+            try:
+                outcomes = await self._commits.run(self._store.put, letters, self._caps, timezone.now())
+            except (OperationalError, InterfaceError) as error:
+                log.warning("commit failed, trying again", letters=len(letters), error=type(error).__name__)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _RETRY_PAUSE_MAX_S)
+            except DatabaseError as error:
+                await self._commit_apart(batch, error)
+                return
+            else:
+                for put, outcome in zip(batch, outcomes, strict=True):
+                    put.end(outcome)
+                return
+
+    async def _commit_apart(self, batch: Sequence[_Put], error: DatabaseError) -> None:
+        """After a data error: the halves by themselves, so that one bad letter fails alone."""
+        if len(batch) == 1:
+            log.error("a letter cannot be stored", error=type(error).__name__)
+            batch[0].fail(ConstructError(ErrorCode.QUEUE_FAILED))
+            return
+        middle = len(batch) // 2
+        await self._commit(batch[:middle])
+        await self._commit(batch[middle:])
+
+    # Reading
+
+    async def page(self, recipient_id: UUID, handed: Iterable[int], messages: int, size: int) -> Page:
+        """See :meth:`messaging.mailbox.store.Store.page`. Raises ``django.db.DatabaseError``."""
+        return await self._reads.run(self._store.page, recipient_id, list(handed), messages, size)
+
+    async def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
+        """See :meth:`messaging.mailbox.store.Store.count`. Raises ``django.db.DatabaseError``."""
+        return await self._reads.run(self._store.count, recipient_id)
+
+    # Removing
+
+    def confirm(self, row_ids: Iterable[int], then: Callable[[int], None]) -> None:
+        """Turn rows into stubs with the next batch; `then` is called with each row's id once that is on disk.
+
+        Never fails: tried again while the database is away. What was not done
+        when the process ends is delivered again.
+        """
+        self._confirmed.extend((row_id, then) for row_id in row_ids)
+        if self._confirmer is None and self._confirmed:
+            self._confirmer = asyncio.create_task(self._confirm_all())
+
+    async def discard(self, row_ids: Sequence[int]) -> None:
+        """Delete rows that nobody can read any more. Raises ``django.db.DatabaseError``."""
+        await self._confirms.run(self._store.discard, row_ids)
+
+    async def _confirm_all(self) -> None:
+        pause_s = _RETRY_PAUSE_S
+        try:
+            while self._confirmed:
+                batch = list(islice(self._confirmed, _CONFIRM_ROWS))
+                try:
+                    await self._confirms.run(
+                        self._store.confirm, [row_id for row_id, _ in batch], timezone.now()
+                    )
+                except DatabaseError as error:
+                    log.warning(
+                        "confirmation failed, trying again", rows=len(batch), error=type(error).__name__
+                    )
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _RETRY_PAUSE_MAX_S)
+                    continue
+                pause_s = _RETRY_PAUSE_S
+                for row_id, then in batch:
+                    self._confirmed.popleft()
+                    then(row_id)
+        finally:
+            self._confirmer = None
+
+    async def close(self) -> None:
+        """Finish the batches under way and end the threads."""
+        for task in (self._committer, self._confirmer):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        for put in self._queue:
+            put.future.cancel()
+        for thread in (self._commits, self._reads, self._confirms):
+            await thread.close()

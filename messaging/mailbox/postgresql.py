@@ -1,0 +1,135 @@
+"""The mailbox on PostgreSQL: a batch is one statement, hence one round trip and one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
+from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
+
+_PAGE = paging_sql("id <> ALL(%s::bigint[])")
+
+# `earlier` and the mailbox's fill are read from the statement's snapshot. A row
+# that another process commits meanwhile is met by ON CONFLICT instead: such a
+# letter comes back with neither a row nor an earlier one, and is asked for again.
+_PUT = f"""
+WITH letter AS (
+    SELECT * FROM unnest(
+        %(ordinal)b::int4[], %(recipient_id)b::uuid[], %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[],
+        %(frame)b::bytea[]
+    ) AS t (ordinal, recipient_id, name, body, pair, frame)
+), share AS MATERIALIZED (
+    SELECT recipient_id, pair, count(*) AS messages, sum(size) AS bytes
+    FROM {TABLE}
+    WHERE recipient_id IN (SELECT recipient_id FROM letter)
+    GROUP BY recipient_id, pair
+), fill AS (
+    SELECT recipient_id, sum(messages)::int8 AS messages, sum(bytes) AS bytes FROM share GROUP BY recipient_id
+), judged AS MATERIALIZED (
+    SELECT
+        letter.*,
+        bundle.user_id IS NOT NULL AS is_known,
+        earlier.id AS earlier_id,
+        earlier.body AS earlier_body,
+        earlier.recipient_id IS NOT NULL AS earlier_waits,
+        coalesce(fill.messages, 0) AS waiting,
+        coalesce(fill.messages, 0) < %(cap_messages)s AND coalesce(fill.bytes, 0) < %(cap_bytes)s
+            AND coalesce(share.messages, 0) < %(share_messages)s AND coalesce(share.bytes, 0) < %(share_bytes)s
+            AS has_room
+    FROM letter
+    LEFT JOIN {BUNDLE_TABLE} bundle ON bundle.user_id = letter.recipient_id
+    LEFT JOIN {TABLE} earlier ON earlier.name = letter.name
+    LEFT JOIN fill ON fill.recipient_id = letter.recipient_id
+    LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
+), stored AS (
+    INSERT INTO {TABLE} (recipient_id, name, body, pair, frame, size, stored_at)
+    SELECT recipient_id, name, body, pair, frame, octet_length(frame), %(now)s
+    FROM judged
+    WHERE is_known AND has_room AND earlier_id IS NULL
+    ORDER BY ordinal
+    ON CONFLICT (name) DO NOTHING
+    RETURNING id, name
+)
+SELECT judged.name, stored.id, judged.waiting, judged.is_known, judged.has_room,
+       judged.earlier_id, judged.earlier_body, judged.earlier_waits
+FROM judged LEFT JOIN stored ON stored.name = judged.name
+"""  # noqa: S608 - table names only
+
+
+class PostgresqlStore(Store):
+    def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        outcomes: dict[bytes, Outcome] = {}
+        missing = list(letters)
+        while missing:
+            outcomes.update(self._put_once(missing, caps, now))
+            missing = [letter for letter in missing if letter.name not in outcomes]
+        return [outcomes[letter.name] for letter in letters]
+
+    def _put_once(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> dict[bytes, Outcome]:
+        """Outcomes by name; a letter that met another process's uncommitted row of its name is left out."""
+        rows = _run(
+            _PUT,
+            {
+                "ordinal": list(range(len(letters))),
+                "recipient_id": [letter.recipient_id for letter in letters],
+                "name": [letter.name for letter in letters],
+                "body": [letter.body for letter in letters],
+                "pair": [letter.pair for letter in letters],
+                "frame": [letter.sealed for letter in letters],
+                "cap_messages": caps.messages,
+                "cap_bytes": caps.bytes,
+                "share_messages": caps.sender_messages,
+                "share_bytes": caps.sender_bytes,
+                "now": now,
+            },
+        )
+        answers = {row[0]: row for row in rows}
+        stored_here: dict[UUID, int] = {}
+        outcomes: dict[bytes, Outcome] = {}
+        for letter in letters:
+            _, row_id, waiting, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
+                letter.name
+            ]
+            if row_id is not None:
+                before = stored_here.get(letter.recipient_id, 0)
+                stored_here[letter.recipient_id] = before + 1
+                outcome = Outcome(Verdict.STORED, row_id, waiting + before)
+            elif earlier_id is not None:
+                if earlier_body != letter.body:
+                    outcome = Outcome(Verdict.CONFLICTING)
+                else:
+                    outcome = (
+                        Outcome(Verdict.REPEATED, earlier_id) if earlier_waits else Outcome(Verdict.CONFIRMED)
+                    )
+            elif not is_known:
+                outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)
+            elif not has_room:
+                outcome = Outcome(Verdict.FULL)
+            else:
+                continue
+            outcomes[letter.name] = outcome
+        return outcomes
+
+    def _fetch_page(
+        self, recipient_id: UUID, handed: list[int], messages: int, size: int
+    ) -> list[tuple[Any, ...]]:
+        return _run(_PAGE, (recipient_id, handed, messages + 1, messages, size))
+
+
+def _run(statement: str, parameters: dict[str, Any] | tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Run one statement with server-side parameters and binary results.
+
+    Django's own cursor writes parameters into the statement's text, which
+    doubles every frame as hexadecimal digits and prevents prepared statements.
+    (A connection pooler between, if any, must pool sessions, not transactions.)
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(statement, parameters, prepare=True, binary=True)
+        return cursor.fetchall()

@@ -1,0 +1,108 @@
+"""The mailbox in SQL: plain synchronous functions on Django's connection.
+
+One :class:`Store` for each database; they differ in how a batch is put and in
+how lists are bound. Every method is one transaction.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, Min, Sum
+
+from keys.models import PrekeyBundle
+from messaging.mailbox.letters import Caps, Letter, Outcome, Page, WaitingRow
+from messaging.models import MailboxMessage
+
+TABLE: str = MailboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name for it
+BUNDLE_TABLE: str = PrekeyBundle._meta.db_table  # noqa: SLF001
+
+
+class Store(ABC):
+    """The statements of one database."""
+
+    @abstractmethod
+    def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        """Store a batch in one commit; one outcome for each letter, in their order.
+
+        No two letters of a batch have the same name. Raises
+        ``django.db.DatabaseError``; then nothing of the batch is stored.
+        """
+
+    @abstractmethod
+    def _fetch_page(
+        self, recipient_id: UUID, handed: list[int], messages: int, size: int
+    ) -> list[tuple[Any, ...]]:
+        """Run :func:`paging_sql`: rows of id, name, frame, found."""
+
+    def page(self, recipient_id: UUID, handed: Iterable[int], messages: int, size: int) -> Page:
+        """The oldest waiting rows that are not in `handed`: at most `messages` of them and `size` bytes, at least one."""
+        rows = self._fetch_page(recipient_id, list(handed), messages, size)
+        waiting = [WaitingRow(row_id, bytes(name), bytes(frame)) for row_id, name, frame, _ in rows]
+        return Page(waiting, is_last=not rows or rows[0][3] == len(rows))
+
+    def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
+        """Turn rows into stubs. Rows that are stubs or gone already are left as they are."""
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False).update(
+            recipient=None, pair=None, frame=None, size=None, stored_at=hour
+        )
+
+    def discard(self, row_ids: Sequence[int]) -> None:
+        """Delete rows that nobody can read any more."""
+        MailboxMessage.objects.filter(id__in=row_ids).delete()
+
+    def expire(self, now: datetime, message_life: timedelta, stub_life: timedelta, most: int) -> int:
+        """Delete up to `most` waiting messages and `most` stubs whose life is over. Returns how many went."""
+        # A stub's time was cut to the hour: one more hour keeps the promised life whole.
+        ends = {False: now - message_life, True: now - stub_life - timedelta(hours=1)}
+        gone = 0
+        for is_stub, before in ends.items():
+            old = MailboxMessage.objects.filter(recipient__isnull=is_stub, stored_at__lt=before)
+            rows = list(old.order_by("stored_at").values_list("id", flat=True)[:most])
+            gone += MailboxMessage.objects.filter(id__in=rows).delete()[0]
+        return gone
+
+    def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
+        """What waits for a user: messages, bytes, and since when the oldest."""
+        row = MailboxMessage.objects.filter(recipient_id=recipient_id).aggregate(
+            messages=Count("id"), size=Sum("size"), oldest=Min("stored_at")
+        )
+        return row["messages"], row["size"] or 0, row["oldest"]
+
+
+def paging_sql(not_handed: str) -> str:
+    """The paging statement. `not_handed` is the database's way to leave out a list of ids.
+
+    Parameters: recipient, handed ids, messages + 1, messages, bytes. `found`
+    counts one row more than the page may hold, which tells whether it is the last.
+    """
+    return f"""
+        SELECT id, name, frame, found FROM (
+            SELECT id, name, frame, SUM(size) OVER by_age AS running,
+                   ROW_NUMBER() OVER by_age AS position, COUNT(*) OVER () AS found
+            FROM (
+                SELECT id, name, frame, size FROM {TABLE}
+                WHERE recipient_id = %s AND {not_handed} ORDER BY id LIMIT %s
+            ) AS oldest
+            WINDOW by_age AS (ORDER BY id)
+        ) AS measured
+        WHERE position <= %s AND (running <= %s OR position = 1)
+        ORDER BY id
+    """  # noqa: S608 - table names and fixed fragments only
+
+
+def get_store() -> Store:
+    """The statements for the configured database."""
+    if connection.vendor == "postgresql":
+        from messaging.mailbox.postgresql import PostgresqlStore  # noqa: PLC0415 - psycopg only where it is used
+
+        return PostgresqlStore()
+    from messaging.mailbox.sqlite import SqliteStore  # noqa: PLC0415
+
+    return SqliteStore()

@@ -1,0 +1,59 @@
+"""What a socket still has to be sent, in order: frames, pings and the close travel through one queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Outbox:
+    """Writes ASGI events one after another, by a task that lives only while there are any.
+
+    Nobody who puts an event waits for the socket: a slow reader holds up nobody else.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._events: deque[dict[str, Any]] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def put_frame(self, frame: bytes) -> None:
+        self._put({"type": "websocket.send", "bytes": frame})
+
+    def put_ping(self, payload: bytes) -> None:
+        """`payload`: at most 125 bytes (RFC 6455 section 5.5). Only where the server has the ping hook."""
+        self._put({"type": "websocket.ping", "payload": payload})
+
+    def put_close(self, code: int) -> None:
+        """Close after what was put before; what is put after it is dropped."""
+        self._put({"type": "websocket.close", "code": code})
+        self._is_closed = True
+
+    def drop(self) -> None:
+        """The socket is gone: nothing is sent any more."""
+        self._is_closed = True
+        self._events.clear()
+
+    async def flush(self) -> None:
+        """Wait until everything that was put has been handed to the server."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    def _put(self, event: dict[str, Any]) -> None:
+        if self._is_closed:
+            return
+        self._events.append(event)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        try:
+            while self._events:
+                await self._send(self._events.popleft())
+        finally:
+            self._writer = None

@@ -1,0 +1,78 @@
+"""What every test shares. Two markers say where a test belongs; both follow from its path.
+
+`live`: under `tests/live`, starts the real server. `pure`: touches neither the
+database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import hypothesis
+import pytest
+import redis
+
+from tests.services import TAKEN, postgresql, valkey
+
+TESTS = Path(__file__).parent
+PURE = (
+    "construct_site/test_env.py",
+    "construct_site/test_errors.py",
+    "keys/test_bundle.py",
+    "messaging/client",
+    "messaging/protocol",
+    "repository",
+)
+
+# A deadline for one example measures the machine, not the code.
+hypothesis.settings.register_profile("construct", deadline=None)
+hypothesis.settings.load_profile("construct")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-services",
+        action="store_true",
+        help="run only what uses the database or the channel layer (pass 2 of `make test`; see tests/run.py)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(TESTS / "live"):
+            item.add_marker("live")
+        elif any(item.path.is_relative_to(TESTS / path) for path in PURE):
+            item.add_marker("pure")
+    if config.getoption("real_services"):
+        left_out = [item for item in items if {"live", "pure"} & {mark.name for mark in item.iter_markers()}]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(pytestconfig: pytest.Config) -> Iterator[None]:
+    """On the pass with Valkey each test leaves an empty database: limits are counted there for hours."""
+    yield
+    if pytestconfig.getoption("real_services"):
+        with redis.Redis.from_url(os.environ["REDIS_URL"]) as connection:
+            connection.flushdb()
+            connection.set(TAKEN, "")
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The PostgreSQL server of `make test`; without it, one of this session's own."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    with nullcontext(given) if given else postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The Valkey server of `make test`; without it, one of this session's own."""
+    given = os.environ.get("TEST_REDIS_URL")
+    with nullcontext(given) if given else valkey() as url:
+        yield url

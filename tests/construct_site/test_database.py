@@ -1,0 +1,127 @@
+"""ORM work off the event loop: in threads of its own, with connections that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from construct_site.database import DatabaseThread, run_in_database_thread
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATIENCE_S = 10
+
+
+def select(number: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [number])
+        row: tuple[int] = cursor.fetchone()
+        return row[0]
+
+
+def fail_in_the_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT no_such_column")
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+async def test_a_function_gets_its_arguments_and_its_result_comes_back() -> None:
+    assert await run_in_database_thread(select, number=7) == 7
+    assert (await run_in_database_thread(thread_name)).startswith("database")
+
+
+async def test_what_a_function_raises_reaches_the_caller() -> None:
+    with pytest.raises(DatabaseError):
+        await run_in_database_thread(fail_in_the_database)
+    assert await run_in_database_thread(select, 8) == 8
+
+
+async def test_a_slow_function_does_not_hold_up_another() -> None:
+    released = threading.Event()
+    slow = asyncio.ensure_future(run_in_database_thread(released.wait, PATIENCE_S))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert await run_in_database_thread(select, 9) == 9
+        assert not slow.done()
+    finally:
+        released.set()
+    assert await slow
+
+
+async def test_a_cancelled_caller_does_not_stop_the_function() -> None:
+    started, released, finished = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        with transaction.atomic():
+            started.set()
+            released.wait(PATIENCE_S)
+        finished.set()
+
+    caller = asyncio.ensure_future(run_in_database_thread(work))
+    assert await asyncio.to_thread(started.wait, PATIENCE_S)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    released.set()
+    assert await asyncio.to_thread(finished.wait, PATIENCE_S)
+
+
+def is_connected() -> bool:
+    return connection.connection is not None
+
+
+async def test_a_shared_thread_gives_its_connection_back() -> None:
+    def look_after_a_query() -> bool:
+        select(1)
+        return is_connected()
+
+    assert await run_in_database_thread(look_after_a_query)
+    seen = await asyncio.gather(*(run_in_database_thread(is_connected) for _ in range(16)))
+    assert not any(seen)
+
+
+async def test_a_thread_of_its_own_keeps_its_connection() -> None:
+    thread = DatabaseThread("keeper")
+    try:
+        assert await thread.run(select, 1) == 1
+        assert await thread.run(is_connected)
+        assert (await thread.run(thread_name)).startswith("keeper")
+    finally:
+        await thread.close()
+
+
+async def test_calls_on_one_thread_run_one_after_another() -> None:
+    thread = DatabaseThread("keeper")
+    order: list[int] = []
+    try:
+        await asyncio.gather(*(thread.run(order.append, number) for number in range(50)))
+    finally:
+        await thread.close()
+    assert order == list(range(50))
+
+
+async def test_after_a_failure_a_thread_begins_on_a_fresh_connection() -> None:
+    thread = DatabaseThread("keeper")
+    try:
+        await thread.run(select, 1)
+        with pytest.raises(DatabaseError):
+            await thread.run(fail_in_the_database)
+        assert not await thread.run(is_connected)
+        assert await thread.run(select, 2) == 2
+    finally:
+        await thread.close()
+
+
+async def test_closing_waits_for_the_calls_that_were_made() -> None:
+    thread = DatabaseThread("keeper")
+    released = threading.Event()
+    call = thread.run(released.wait, PATIENCE_S)
+    closing = asyncio.ensure_future(thread.close())
+    released.set()
+    await closing
+    assert call.result()

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+
+from accounts.models import User
+from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
+from messaging.mailbox.store import Store
+from messaging.models import MailboxMessage
+from tests.messaging.mailbox.conftest import make_letter, make_recipient
+
+NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
+EVERYTHING = 10**9
+
+
+def put_one(store: Store, letter: Letter, caps: Caps, now: datetime = NOW) -> Outcome:
+    (outcome,) = store.put([letter], caps, now)
+    return outcome
+
+
+def waiting(store: Store, recipient: UUID) -> list[int]:
+    return [row.row_id for row in store.page(recipient, [], EVERYTHING, EVERYTHING).rows]
+
+
+class TestPut:
+    def test_a_batch_is_stored_in_its_order(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letters = [make_letter(recipient, sealed=bytes([number])) for number in range(20)]
+        outcomes = store.put(letters, caps, NOW)
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.STORED] * 20
+        assert [outcome.waiting_before for outcome in outcomes] == list(range(20))
+        page = store.page(recipient, [], EVERYTHING, EVERYTHING)
+        assert [row.row_id for row in page.rows] == [outcome.row_id for outcome in outcomes]
+        assert [row.sealed for row in page.rows] == [letter.sealed for letter in letters]
+        assert [row.name for row in page.rows] == [letter.name for letter in letters]
+
+    def test_the_waiting_count_goes_on_from_earlier_batches(
+        self, store: Store, caps: Caps, recipient: UUID
+    ) -> None:
+        put_one(store, make_letter(recipient), caps)
+        assert put_one(store, make_letter(recipient), caps).waiting_before == 1
+
+    def test_a_repeat_is_not_stored_again(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letter = make_letter(recipient)
+        first = put_one(store, letter, caps)
+        assert put_one(store, letter, caps) == Outcome(Verdict.REPEATED, first.row_id)
+        assert waiting(store, recipient) == [first.row_id]
+
+    def test_a_repeat_after_confirmation_is_known(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letter = make_letter(recipient)
+        first = put_one(store, letter, caps)
+        store.confirm([first.row_id], NOW)
+        assert put_one(store, letter, caps).verdict is Verdict.CONFIRMED
+        assert waiting(store, recipient) == []
+
+    @pytest.mark.parametrize("is_confirmed", [False, True])
+    def test_another_body_of_the_same_name_conflicts(
+        self, store: Store, caps: Caps, recipient: UUID, is_confirmed: bool
+    ) -> None:
+        first = put_one(store, make_letter(recipient, name=b"n" * 16), caps)
+        if is_confirmed:
+            store.confirm([first.row_id], NOW)
+        other = make_letter(recipient, name=b"n" * 16, body=b"x" * 16)
+        assert put_one(store, other, caps).verdict is Verdict.CONFLICTING
+        assert MailboxMessage.objects.count() == 1
+
+    def test_nothing_is_stored_for_nobody(self, store: Store, caps: Caps) -> None:
+        assert put_one(store, make_letter(uuid4()), caps).verdict is Verdict.UNKNOWN_RECIPIENT
+        assert not MailboxMessage.objects.exists()
+
+    def test_nor_for_a_user_without_keys(self, store: Store, caps: Caps) -> None:
+        staff = User.objects.create(username="staff", display_name="staff")
+        assert put_one(store, make_letter(staff.id), caps).verdict is Verdict.UNKNOWN_RECIPIENT
+
+    def test_one_bad_letter_spoils_no_other(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letters = [make_letter(recipient), make_letter(uuid4()), make_letter(recipient)]
+        verdicts = [outcome.verdict for outcome in store.put(letters, caps, NOW)]
+        assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
+
+    def test_a_full_mailbox_takes_no_more_but_still_knows_what_it_has(
+        self, store: Store, recipient: UUID
+    ) -> None:
+        caps = Caps(messages=4, bytes=10**6, sender_share=1)
+        letters = [make_letter(recipient) for _ in range(4)]
+        store.put(letters, caps, NOW)
+        assert put_one(store, make_letter(recipient, pair=b"q" * 16), caps).verdict is Verdict.FULL
+        assert put_one(store, letters[0], caps).verdict is Verdict.REPEATED
+
+    def test_a_mailbox_is_full_by_bytes(self, store: Store, recipient: UUID) -> None:
+        caps = Caps(messages=1000, bytes=100, sender_share=1)
+        put_one(store, make_letter(recipient, sealed=bytes(100)), caps)
+        assert put_one(store, make_letter(recipient, pair=b"q" * 16), caps).verdict is Verdict.FULL
+
+    @pytest.mark.parametrize(("sealed", "taken"), [(b"x", 25), (bytes(500), 5)])
+    def test_one_sender_fills_a_quarter_and_leaves_room_for_others(
+        self, store: Store, recipient: UUID, sealed: bytes, taken: int
+    ) -> None:
+        caps = Caps(messages=100, bytes=10_000, sender_share=4)
+        verdicts = [
+            put_one(store, make_letter(recipient, pair=b"flooder!" * 2, sealed=sealed), caps).verdict
+            for _ in range(taken + 1)
+        ]
+        assert verdicts == [Verdict.STORED] * taken + [Verdict.FULL]
+        assert put_one(store, make_letter(recipient, pair=b"friendly" * 2), caps).verdict is Verdict.STORED
+
+    def test_stubs_fill_nothing(self, store: Store, recipient: UUID) -> None:
+        caps = Caps(messages=1, bytes=10**6, sender_share=1)
+        for _ in range(3):
+            outcome = put_one(store, make_letter(recipient), caps)
+            assert outcome.verdict is Verdict.STORED
+            store.confirm([outcome.row_id], NOW)
+
+    def test_the_same_name_at_once_is_stored_once(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letters = [make_letter(recipient) for _ in range(20)]
+        outcomes: list[list[Outcome]] = []
+        gate = threading.Barrier(4)
+
+        def put() -> None:
+            gate.wait()
+            try:
+                outcomes.append([put_one(store, letter, caps) for letter in letters])
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=put) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(outcomes) == 4
+        for of_one_name in zip(*outcomes, strict=True):
+            assert sorted(outcome.verdict.name for outcome in of_one_name) == ["REPEATED"] * 3 + ["STORED"]
+            assert len({outcome.row_id for outcome in of_one_name}) == 1
+        assert len(waiting(store, recipient)) == 20
+
+
+class TestPage:
+    def test_a_page_leaves_out_what_was_handed(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        rows = [outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)]
+        page = store.page(recipient, [rows[0], rows[2]], EVERYTHING, EVERYTHING)
+        assert [row.row_id for row in page.rows] == [rows[1], rows[3], rows[4]]
+        assert page.is_last
+
+    def test_a_page_ends_at_the_number_asked_for(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        rows = [outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)]
+        page = store.page(recipient, [], 3, EVERYTHING)
+        assert [row.row_id for row in page.rows] == rows[:3]
+        assert not page.is_last
+        assert store.page(recipient, [], 5, EVERYTHING).is_last
+
+    def test_a_page_ends_at_the_bytes_asked_for(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        store.put([make_letter(recipient, sealed=bytes(100)) for _ in range(5)], caps, NOW)
+        page = store.page(recipient, [], 100, 250)
+        assert len(page.rows) == 2
+        assert not page.is_last
+
+    def test_a_page_holds_one_row_whatever_its_size(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        store.put([make_letter(recipient, sealed=bytes(100)) for _ in range(2)], caps, NOW)
+        assert len(store.page(recipient, [], 100, 0).rows) == 1
+
+    def test_an_empty_mailbox_is_one_last_empty_page(self, store: Store, recipient: UUID) -> None:
+        page = store.page(recipient, [], 10, 10)
+        assert (page.rows, page.is_last) == ([], True)
+
+    def test_a_page_shows_nobody_elses_messages(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        other = make_recipient("other")
+        put_one(store, make_letter(other), caps)
+        assert waiting(store, recipient) == []
+        assert len(waiting(store, other)) == 1
+
+
+class TestConfirm:
+    def test_a_stub_keeps_name_body_and_hour_alone(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        letter = make_letter(recipient)
+        outcome = put_one(store, letter, caps)
+        store.confirm([outcome.row_id], NOW + timedelta(hours=2))
+        row = MailboxMessage.objects.get()
+        assert (row.recipient_id, row.pair, row.frame, row.size) == (None, None, None, None)
+        assert (bytes(row.name), bytes(row.body)) == (letter.name, letter.body)
+        assert row.stored_at == datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+
+    def test_confirming_again_changes_nothing(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        outcome = put_one(store, make_letter(recipient), caps)
+        store.confirm([outcome.row_id], NOW)
+        store.confirm([outcome.row_id], NOW + timedelta(days=1))
+        assert MailboxMessage.objects.get().stored_at == NOW.replace(minute=0, second=0)
+
+    def test_confirming_what_is_gone_is_no_fault(self, store: Store) -> None:
+        store.confirm([123456], NOW)
+        assert not MailboxMessage.objects.exists()
+
+
+class TestExpire:
+    LIFE = timedelta(days=30)
+    STUB_LIFE = timedelta(hours=24)
+
+    def expire(self, store: Store, now: datetime, most: int = 100) -> int:
+        return store.expire(now, self.LIFE, self.STUB_LIFE, most)
+
+    def test_a_message_goes_at_the_end_of_its_life(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        put_one(store, make_letter(recipient), caps)
+        assert self.expire(store, NOW + self.LIFE) == 0
+        assert self.expire(store, NOW + self.LIFE + timedelta(seconds=1)) == 1
+        assert not MailboxMessage.objects.exists()
+
+    def test_a_stub_is_kept_for_at_least_its_life(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        outcome = put_one(store, make_letter(recipient), caps)
+        store.confirm([outcome.row_id], NOW)
+        assert self.expire(store, NOW + self.STUB_LIFE) == 0
+        assert self.expire(store, NOW + self.STUB_LIFE + timedelta(hours=1)) == 1
+
+    def test_a_round_is_bounded(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        store.put([make_letter(recipient) for _ in range(5)], caps, NOW)
+        assert self.expire(store, NOW + timedelta(days=31), most=3) == 3
+        assert MailboxMessage.objects.count() == 2
+
+
+class TestRest:
+    def test_count_tells_messages_bytes_and_age(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        assert store.count(recipient) == (0, 0, None)
+        store.put([make_letter(recipient, sealed=bytes(10)) for _ in range(3)], caps, NOW)
+        assert store.count(recipient) == (3, 30, NOW)
+
+    def test_a_deleted_account_takes_its_mailbox_along(
+        self, store: Store, caps: Caps, recipient: UUID
+    ) -> None:
+        put_one(store, make_letter(recipient), caps)
+        User.objects.get(id=recipient).delete()
+        assert not MailboxMessage.objects.exists()
+
+    def test_discarded_rows_are_gone(self, store: Store, caps: Caps, recipient: UUID) -> None:
+        outcome = put_one(store, make_letter(recipient), caps)
+        store.discard([outcome.row_id])
+        assert not MailboxMessage.objects.exists()
