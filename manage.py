@@ -9,10 +9,10 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
     if sys.argv[1:2] == ["serve"]:
         # Before Django loads its apps: one of them imports Daphne, which takes the reactor that it finds.
-        from construct_site.server import reactor  # noqa: PLC0415
+        from construct_site.server import reactor
 
         reactor.install()
-    from django.core.management import execute_from_command_line  # noqa: PLC0415 - after the line above
+    from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)
 

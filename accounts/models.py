@@ -1,4 +1,4 @@
-"""Who you are: the account and its sessions. Only :mod:`accounts.services` and the admin through it write here."""
+"""Who you are: the account and its sessions. Only :mod:`accounts.services` writes here."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.username
 
     def clean(self) -> None:
-        """Fold the names, for the uniqueness check that follows. Names stay as written: Django's would rewrite them."""
+        """Fold the names, for the check of uniqueness that follows. Unlike Django's, it rewrites no name."""
         self.username_folded = fold(self.username)
         self.display_name_folded = fold(self.display_name)
 

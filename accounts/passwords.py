@@ -91,10 +91,9 @@ def unmatchable_hash() -> str:
     """An encoded hash that no known password has; checking one against it costs what any check does."""
     hasher = OwaspArgon2Hasher()
     params = hasher.params()
-    salt, digest = hasher.salt().encode(), secrets.token_bytes(params.hash_len)
+    salt, digest = _unpadded(hasher.salt().encode()), _unpadded(secrets.token_bytes(params.hash_len))
     costs = f"m={params.memory_cost},t={params.time_cost},p={params.parallelism}"
-    parts = (hasher.algorithm, "argon2id", f"v={params.version}", costs, _unpadded(salt), _unpadded(digest))
-    return "$".join(parts)
+    return f"{hasher.algorithm}$argon2id$v={params.version}${costs}${salt}${digest}"
 
 
 def must_update(encoded: str) -> bool:

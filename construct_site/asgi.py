@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402 - Django reads its settings from the line above
-from django.conf import settings  # noqa: E402
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.http.request import split_domain_port, validate_host  # noqa: E402
+from channels.routing import ProtocolTypeRouter
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http.request import split_domain_port, validate_host
 
 http = get_asgi_application()
 

@@ -24,7 +24,8 @@ _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 
 def problems(config: Config) -> list[str]:
     """Why this configuration must not serve; empty when it may. Values are never quoted."""
-    return list(_production_problems(config) if config.production else _development_problems(config))
+    of_environment = _production_problems if config.production else _development_problems
+    return [*_address_problems(config), *of_environment(config)]
 
 
 def refuse_unsafe(config: Config) -> None:
@@ -52,6 +53,11 @@ def refuse_forgetful_database() -> None:
 @register()
 def unsafe_configuration(app_configs: Sequence[Any] | None, **_options: Any) -> list[CheckMessage]:  # noqa: ARG001 - Django's signature
     return [Error(each, id="construct.E001") for each in problems(settings.CONSTRUCT)]
+
+
+def _address_problems(config: Config) -> Iterator[str]:
+    if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
+        yield f"{variable('redis_url')} must begin with redis://, rediss:// or unix:// (also for Valkey)."
 
 
 def _production_problems(config: Config) -> Iterator[str]:

@@ -80,7 +80,10 @@ def parse_bundle(public_key: str) -> Bundle:
 
 
 def parse_update(update: str) -> PrekeyUpdate:
-    """Read an `update`; :func:`verify_update` checks its signature. Raises ``ConstructError(INVALID_UPDATE)``."""
+    """Read an `update`. Its signature is checked by :func:`verify_update`, against the stored key.
+
+    Raises ``ConstructError(INVALID_UPDATE)``.
+    """
     data = _Map(update, not_base64=ErrorCode.INVALID_UPDATE, otherwise=ErrorCode.INVALID_UPDATE)
     return PrekeyUpdate(
         new_prekey_public=data.agreement_key("newPrekeyPublic"),
@@ -159,7 +162,7 @@ def _is_signed(message: bytes, signature: bytes, verifying_key: bytes) -> bool:
 
 
 def _from_base64(text: str) -> bytes | None:
-    """The bytes of padded standard base64 (RFC 4648 section 4), None for anything else: one text for one value."""
+    """The bytes of padded standard base64, None for anything else (RFC 4648 sections 3.5 and 4)."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
@@ -181,5 +184,5 @@ def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[str, object]:
     return fields
 
 
-def _no_extension(code: int, data: bytes) -> None:
+def _no_extension(_code: int, _data: bytes) -> None:
     raise ValueError("extension types are not used")

@@ -97,5 +97,5 @@ def _replace(bundle: PrekeyBundle, update: PrekeyUpdate) -> None:
     bundle.save(update_fields=["signed_prekey_public", "signature", "rotated_at"])
 
 
-def _base64(data: bytes) -> str:
+def _base64(data: bytes | memoryview) -> str:
     return base64.b64encode(data).decode()

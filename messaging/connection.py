@@ -194,7 +194,7 @@ class Connection:
         self._heart.pong(payload)
 
     def received(self, message_ids: Iterable[str]) -> None:
-        """The client stored these messages. Each mention confirms the oldest one of that id; unknown ids are ignored."""
+        """The client stored these. Each mention confirms the oldest message of that id; unknown ids are ignored."""
         if self._receipts is None:
             return
         rows = []

@@ -14,6 +14,7 @@ from accounts.peers import Peer
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.limits import BadFrameMeter, FloodMeter
+from construct_site.logs import describe_error
 from messaging.node import Node, get_node
 from messaging.outbox import Outbox
 from messaging.pipeline import Pipeline, Reply
@@ -111,19 +112,22 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
             return
         if self.session.is_authenticated:
             self.session.connection.heard()
+        if frame is None:
+            await self._refuse_frame(InvalidFrame("Frames are binary MessagePack, not text."))
+            return
         try:
-            if frame is None:
-                raise InvalidFrame("Frames are binary MessagePack, not text.")
             request = codec.decode_request(frame, self._config.frame_bytes)
         except InvalidFrame as error:
-            self._refuse_frame(error)
-            return
-        await self._start(request)
+            await self._refuse_frame(error)
+        else:
+            await self._start(request)
 
-    def _refuse_frame(self, error: InvalidFrame) -> None:
-        """Answer in turn; too many unreadable frames end the socket."""
+    async def _refuse_frame(self, error: InvalidFrame) -> None:
+        """Answer in turn; too many unreadable frames end the socket, after its answers."""
+        await self._pipeline.has_room()
         self._pipeline.fill(self._begin_reply(), _error_frame(error, error.request_id))
         if error.code is ErrorCode.INVALID_FORMAT and self._bad_frames.count(self._loop.time()):
+            await self._pipeline.is_empty()
             self.close(CloseCode.BAD_FRAMES)
 
     async def _start(self, request: Request) -> None:
@@ -151,7 +155,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         except asyncio.CancelledError:
             self._pipeline.fill(reply, _error_frame(ConstructError(route.timeout_code), request.request_id))
         except Exception as error:  # noqa: BLE001 - the edge: the client gets a table error, the log a class name
-            log.error("request failed", request=request.type, error=_describe(error))
+            log.error("request failed", request=request.type, error=describe_error(error))
             self._pipeline.fill(
                 reply, _error_frame(ConstructError(ErrorCode.SERVER_ERROR), request.request_id)
             )
@@ -217,7 +221,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         self._outbox.put_frame(codec.encode(messages.SessionExpired()))
         self.close(CloseCode.UNAUTHENTICATED)
 
-    def close(self, code: CloseCode, error: ErrorCode | None = None) -> None:  # type: ignore[override]
+    def close(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Close with a code of the table; the reason goes ahead as an `error`, since closes carry none."""
         if self._is_closing:
             return
@@ -237,12 +241,3 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
 def _error_frame(error: ConstructError, request_id: str | None) -> bytes:
     return codec.encode(messages.Error(code=error.code, message=error.text, request_id=request_id))
-
-
-def _describe(error: Exception) -> str:
-    """Where an unexpected error arose, without its text: that can quote what a client sent."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f" at {place.tb_frame.f_globals.get('__name__')}:{place.tb_lineno}" if place is not None else ""
-    return f"{type(error).__name__}{where}"

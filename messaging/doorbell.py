@@ -101,4 +101,4 @@ class Doorbell:
 
 def as_ring_layer(layer: object) -> RingLayer | None:
     """The layer, if it reaches other processes."""
-    return cast(RingLayer, layer) if hasattr(layer, "ring_many") else None
+    return cast("RingLayer", layer) if hasattr(layer, "ring_many") else None

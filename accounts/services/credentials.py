@@ -35,9 +35,11 @@ def find_credentials(username: str) -> Credentials | None:
 
 
 def address_is_known(user_id: UUID | None, address: str) -> bool:
-    """Whether this user has had a session from this peer address. One query, also for an unknown user (None)."""
-    digest = address_digest(user_id or uuid4(), address)
-    was_here = Session.objects.filter(user_id=user_id or uuid4(), address_digest=digest).exists()
+    """Whether this user has had a session from this peer address. One query, also for nobody (None)."""
+    user_id = user_id or uuid4()
+    was_here = Session.objects.filter(
+        user_id=user_id, address_digest=address_digest(user_id, address)
+    ).exists()
     return was_here and address != UNKNOWN
 
 

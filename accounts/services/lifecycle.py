@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import IntegrityError, transaction
 
 from accounts.models import User
@@ -28,12 +30,14 @@ def create_account(username: str, encoded_password: str, display_name: str) -> U
     return user
 
 
-def update_account(user: User) -> None:
-    """Store the changed profile and flags of an account. One that is switched off loses its sessions."""
+def update_account(user: User, fields: Iterable[str]) -> None:
+    """Store these changed fields of an account. One that is switched off loses its sessions."""
+    changed = set(fields)
     with transaction.atomic():
-        user.save()
-        if not user.is_active:
+        # Sessions before their user, the order of a resume: in another, the two could wait for each other.
+        if "is_active" in changed and not user.is_active:
             revoke_sessions(user.pk)
+        user.save(update_fields=changed)
 
 
 def delete_user(user: User) -> None:

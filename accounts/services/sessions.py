@@ -88,18 +88,15 @@ def resume_session(token: str, peer: Peer) -> Grant:
         if not session.user.is_active:
             raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
         session.expires_at = _expiry(now)
-        session.last_used_at = _hour(now)
-        session.client_label = peer.client_label
+        changes = {
+            "expires_at": session.expires_at,
+            "last_used_at": _hour(now),
+            "client_label": peer.client_label,
+        }
         if peer.address != UNKNOWN:
-            session.address_digest = address_digest(session.user_id, peer.address)
+            changes["address_digest"] = address_digest(session.user_id, peer.address)
         # By the same conditions again: it may have been revoked since it was read.
-        changed = live.update(
-            **{
-                name: getattr(session, name)
-                for name in ("expires_at", "last_used_at", "client_label", "address_digest")
-            }
-        )
-        if not changed:
+        if not live.update(**changes):
             raise SessionExpired
         _note_presence(session.user, now)
     return _grant(session, token)
@@ -115,14 +112,14 @@ def end_session(token: str) -> SessionIdentity | None:
 
 
 def revoke_sessions(user_id: UUID, session_ids: Iterable[UUID] | None = None) -> int:
-    """Revoke these sessions of a user, or all, and end their live sockets. Returns how many were live before."""
+    """Revoke these sessions of a user, or all, and end their live sockets. Returns how many it changed."""
     sessions = Session.objects.filter(user_id=user_id, revoked_at=None)
     ended = None if session_ids is None else tuple(session_ids)
     if ended is not None:
         sessions = sessions.filter(pk__in=ended)
     with transaction.atomic():
         revoked = sessions.update(revoked_at=timezone.now())
-        if revoked:
+        if revoked or ended is None:
             send_on_commit(SessionsEnded(user_id, ended))
     return revoked
 

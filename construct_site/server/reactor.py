@@ -10,9 +10,9 @@ def install() -> None:
     if "twisted.internet.reactor" in sys.modules:
         return
     try:
-        import uvloop  # noqa: PLC0415 - not on every platform
+        import uvloop
     except ImportError:
         return
-    from twisted.internet import asyncioreactor  # noqa: PLC0415 - only for a server process
+    from twisted.internet import asyncioreactor
 
-    asyncioreactor.install(uvloop.new_event_loop())
+    asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call] # Twisted leaves it untyped

@@ -12,7 +12,6 @@ from daphne.server import Server
 from django.conf import settings
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
 
 from construct_site.env import Config
 from construct_site.errors import CloseCode
@@ -48,7 +47,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         )
         self._config = config
         self._on_listening = on_listening
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
         self._lifespan = _Lifespan(application)
 
     def _install_protocols(self) -> None:
@@ -60,17 +59,17 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         )
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = partial(_build_limited, build)
-        reactor.callWhenRunning(self._lifespan.start)  # type: ignore[attr-defined] # zope interfaces
+        reactor.callWhenRunning(self._lifespan.start)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if isinstance(protocol, ConstructWebSocketProtocol):
             scope["extensions"] = {PING_EXTENSION: {}}
         return super().create_application(protocol, scope)
 
-    def listen_success(self, port: IListeningPort) -> None:
+    def listen_success(self, port: Any) -> None:
         super().listen_success(port)
         self._ports.append(port)
-        address: Any = port.getHost()
+        address = port.getHost()
         self._on_listening(address.host, address.port)
 
     def kill_all_applications(self) -> Deferred[None]:

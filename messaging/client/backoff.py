@@ -17,4 +17,4 @@ def delay_s(attempt: int, chance: float) -> float:
 
     Between 0 and the lesser of 0.5 s doubled `attempt` times and 30 s.
     """
-    return min(CAP_S, BASE_S * 2 ** min(attempt, _DOUBLINGS_MAX)) * chance
+    return min(CAP_S, BASE_S * 2.0 ** min(attempt, _DOUBLINGS_MAX)) * chance

@@ -8,10 +8,11 @@ only if it names it; any other is the server's word before it closes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -26,6 +27,7 @@ from messaging.protocol.messages import (
     ConnectSuccess,
     Error,
     LoginSuccess,
+    Payload,
     Received,
     RegisterSuccess,
     ServerMessage,
@@ -51,27 +53,37 @@ class Request:
     """A request on its way, or waiting for its reply."""
 
     frame: bytes
-    expects: type[ServerMessage]
+    expects: type[Payload]
     request_id: str
     """What the server calls it in an ``ack`` or ``error``."""
     reply: asyncio.Future[Any]
     is_resent: bool
-    """Whether it outlives the connection: then nobody is told when the connection is lost."""
+    """Whether it outlives the connection: the next one sends it again."""
     overdue: asyncio.TimerHandle | None = None
 
-    def settle(self, result: ServerMessage | Exception) -> None:
-        if self.overdue:
-            self.overdue.cancel()
+    def settle(self, outcome: ServerMessage | Exception) -> None:
+        self._stop_clock()
         if self.reply.done():  # its caller was cancelled
             return
-        if isinstance(result, Exception):
-            self.reply.set_exception(result)
+        if isinstance(outcome, Exception):
+            self.reply.set_exception(outcome)
         else:
-            self.reply.set_result(result)
+            self.reply.set_result(outcome)
+
+    def drop(self, fault: Exception) -> None:
+        """The connection is lost: no reply will come on it."""
+        if self.is_resent:
+            self._stop_clock()
+        else:
+            self.settle(fault)
+
+    def _stop_clock(self) -> None:
+        if self.overdue:
+            self.overdue.cancel()
 
 
 class Connection:
-    """An open socket and its two tasks. `deliver` gets every message and says whether to confirm it at once."""
+    """An open socket. `deliver` is given every message and says whether to confirm it at once."""
 
     def __init__(self, socket: ClientConnection, deliver: Deliver, request_s: float) -> None:
         self.has_receipts = False
@@ -110,22 +122,25 @@ class Connection:
     def request(
         self,
         payload: ClientMessage,
-        expects: type[ServerMessage],
+        expects: type[Payload],
         request_id: str,
         reply: asyncio.Future[Any],
         *,
         is_resent: bool = False,
     ) -> None:
-        """Send a request; `reply` gets the reply, or :class:`ConnectionLost`. Sent in the order of the calls."""
+        """Send a request, in the order of the calls.
+
+        `reply` gets the reply, or :class:`RequestRefused`, :class:`SessionEnded` or, unless
+        the request outlives the connection, :class:`ConnectionLost`.
+        """
         named = None if isinstance(payload, ChatMessage) else request_id
-        request = Request(encode_request(payload, named), expects, request_id, reply, is_resent)
-        self._outgoing.append(request)
-        self._wake.set()
+        self._outgoing.append(Request(encode_request(payload, named), expects, request_id, reply, is_resent))
         if self._task.done():
             self._drop()
+        self._wake.set()
 
     def confirm(self, message_id: str) -> None:
-        """Tell the server that a message is stored, if it wants to know; several go in one frame."""
+        """Tell the server that a message is stored, if it asked for that; several go in one frame."""
         if self.has_receipts:
             self._stored.append(message_id)
             self._wake.set()
@@ -143,11 +158,9 @@ class Connection:
     async def _run(self) -> int:
         writing = asyncio.create_task(self._write())
         try:
-            async for frame in self._socket:
-                self._take_reply_or_none(await self._message_or_reply(frame))
-                if self.is_session_over:
-                    break
-        except (ConnectionClosed, InvalidFrame, _OutOfOrder):
+            while not self.is_session_over:
+                await self._take(decode_reply(await self._socket.recv(decode=False)))
+        except (ConnectionClosed, InvalidFrame):
             pass
         finally:
             writing.cancel()
@@ -155,3 +168,66 @@ class Connection:
             await self._socket.close()
             self._drop()
         return self._socket.close_code or ABNORMAL_CLOSURE
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            while not self._is_closing:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._outgoing or self._stored:
+                    await self._socket.send(self._next_frame())
+            await self._socket.close()
+
+    def _next_frame(self) -> bytes:
+        if not self._outgoing:
+            count = min(len(self._stored), RECEIVED_IDS_MAX)
+            return encode_request(Received(message_ids=[self._stored.popleft() for _ in range(count)]))
+        request = self._outgoing.popleft()
+        self._waiting.append(request)
+        # The server answers within 10 s (protocol contract, section 1); one that does not is dead.
+        request.overdue = asyncio.get_running_loop().call_later(self._request_s, self._socket.transport.abort)
+        return request.frame
+
+    async def _take(self, message: ServerMessage) -> None:
+        if isinstance(message, ChatMessage):
+            if await self._deliver(message):
+                self.confirm(message.id)
+            return
+        oldest = self._waiting[0] if self._waiting else None
+        if oldest is None or not _answers(message, oldest):
+            self._take_unasked(message)
+            return
+        self._waiting.popleft()
+        if isinstance(message, RegisterSuccess | LoginSuccess | ConnectSuccess):
+            self.has_receipts = message.receipts
+        oldest.settle(_outcome(message))
+
+    def _take_unasked(self, message: ServerMessage) -> None:
+        if isinstance(message, SessionExpired):
+            self.is_session_over = True
+        elif not isinstance(message, Error):
+            raise InvalidFrame("The server answered what was not asked.")
+
+    def _drop(self) -> None:
+        """Tell everybody who waits that no reply will come."""
+        fault = SessionEnded() if self.is_session_over else ConnectionLost("the connection ended")
+        for request in (*self._waiting, *self._outgoing):
+            request.drop(fault)
+        self._waiting.clear()
+        self._outgoing.clear()
+
+
+def _answers(message: ServerMessage, request: Request) -> bool:
+    if isinstance(message, Error):
+        return message.request_id == request.request_id
+    if isinstance(message, Ack):
+        return message.message_id == request.request_id
+    if isinstance(message, SessionExpired):
+        return request.expects is ConnectSuccess
+    return type(message) is request.expects
+
+
+def _outcome(message: ServerMessage) -> ServerMessage | Exception:
+    if isinstance(message, Error):
+        return RequestRefused(message.code, message.message)
+    return SessionEnded() if isinstance(message, SessionExpired) else message

@@ -36,7 +36,10 @@ class Inbox:
             return stored
         self._remember(message, stored=False)
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < self._waiting_max or self._end)
+            while len(self._waiting) >= self._waiting_max:
+                if self._end:
+                    return False
+                await self._changed.wait()
             self._waiting.append(message)
             self._changed.notify_all()
         return False
@@ -44,12 +47,12 @@ class Inbox:
     async def take(self) -> ChatMessage:
         """The oldest message, taken out. After :meth:`end`, when none is left, its fault is raised."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._waiting or self._end)
-            if self._waiting:
-                self._changed.notify_all()
-                return self._waiting.popleft()
-        assert self._end is not None  # noqa: S101 - what the wait was for
-        raise self._end
+            while not self._waiting:
+                if self._end:
+                    raise self._end
+                await self._changed.wait()
+            self._changed.notify_all()
+            return self._waiting.popleft()
 
     def mark_stored(self, message: ChatMessage) -> None:
         self._remember(message, stored=True)

@@ -55,7 +55,8 @@ class SqliteStore(Store):
     ) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(_PAGE, (recipient_id.hex, json.dumps(handed), messages + 1, messages, size))
-            return cursor.fetchall()
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
 
 class _Fill:

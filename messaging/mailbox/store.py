@@ -41,7 +41,7 @@ class Store(ABC):
         """Run :func:`paging_sql`: rows of id, name, frame, found."""
 
     def page(self, recipient_id: UUID, handed: Iterable[int], messages: int, size: int) -> Page:
-        """The oldest waiting rows that are not in `handed`: at most `messages` of them and `size` bytes, at least one."""
+        """The oldest waiting rows not in `handed`: at most `messages` of them and `size` bytes, at least one."""
         rows = self._fetch_page(recipient_id, list(handed), messages, size)
         waiting = [WaitingRow(row_id, bytes(name), bytes(frame)) for row_id, name, frame, _ in rows]
         return Page(waiting, is_last=not rows or rows[0][3] == len(rows))
@@ -100,9 +100,9 @@ def paging_sql(not_handed: str) -> str:
 def get_store() -> Store:
     """The statements for the configured database."""
     if connection.vendor == "postgresql":
-        from messaging.mailbox.postgresql import PostgresqlStore  # noqa: PLC0415 - psycopg only where it is used
+        from messaging.mailbox.postgresql import PostgresqlStore
 
         return PostgresqlStore()
-    from messaging.mailbox.sqlite import SqliteStore  # noqa: PLC0415
+    from messaging.mailbox.sqlite import SqliteStore
 
     return SqliteStore()

@@ -17,7 +17,7 @@ from construct_site.server.sole import refuse_second_process
 class Command(BaseCommand):
     help = "Serves HTTP and the socket on HOST and PORT."
     # The refusals below say the same in one list, without Django's report around it.
-    requires_system_checks = []  # noqa: RUF012 - Django's declaration
+    requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="bring the database up to date first")
@@ -34,8 +34,8 @@ class Command(BaseCommand):
         connections.close_all()
         with sole_use:
             # Imported here: only now is this process a server.
-            from construct_site.asgi import application  # noqa: PLC0415
-            from construct_site.server import server  # noqa: PLC0415
+            from construct_site.asgi import application
+            from construct_site.server import server
 
             server.run(application, self._say_where)
 

@@ -42,5 +42,12 @@ def make_recipient(username: str) -> UUID:
     return user.id
 
 
-def make_letter(recipient: UUID, *, name: bytes = b"", body: bytes = b"b" * 16, pair: bytes = b"p" * 16, sealed: bytes = b"sealed") -> Letter:
+def make_letter(
+    recipient: UUID,
+    *,
+    name: bytes = b"",
+    body: bytes = b"b" * 16,
+    pair: bytes = b"p" * 16,
+    sealed: bytes = b"sealed",
+) -> Letter:
     return Letter(recipient, name or uuid4().bytes, body, pair, sealed)

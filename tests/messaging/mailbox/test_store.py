@@ -139,13 +139,17 @@ class TestPut:
 
 class TestPage:
     def test_a_page_leaves_out_what_was_handed(self, store: Store, caps: Caps, recipient: UUID) -> None:
-        rows = [outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)]
+        rows = [
+            outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)
+        ]
         page = store.page(recipient, [rows[0], rows[2]], EVERYTHING, EVERYTHING)
         assert [row.row_id for row in page.rows] == [rows[1], rows[3], rows[4]]
         assert page.is_last
 
     def test_a_page_ends_at_the_number_asked_for(self, store: Store, caps: Caps, recipient: UUID) -> None:
-        rows = [outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)]
+        rows = [
+            outcome.row_id for outcome in store.put([make_letter(recipient) for _ in range(5)], caps, NOW)
+        ]
         page = store.page(recipient, [], 3, EVERYTHING)
         assert [row.row_id for row in page.rows] == rows[:3]
         assert not page.is_last

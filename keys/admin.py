@@ -1,0 +1,52 @@
+"""Prekey bundles in the admin: whose, how old, how often rotated. No key material is shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.readonly import ReadOnlyAdmin
+from keys.models import PrekeyBundle
+
+
+class StaleFilter(admin.SimpleListFilter):
+    title = "prekey"
+    parameter_name = "prekey"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [("stale", "Stale"), ("fresh", "Fresh")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[PrekeyBundle]) -> QuerySet[PrekeyBundle]:
+        stale_from = timezone.now() - timedelta(seconds=settings.CONSTRUCT.prekey_stale_s)
+        if self.value() == "stale":
+            return queryset.filter(rotated_at__lte=stale_from)
+        return queryset.filter(rotated_at__gt=stale_from) if self.value() == "fresh" else queryset
+
+
+@admin.register(PrekeyBundle)
+class PrekeyBundleAdmin(ReadOnlyAdmin[PrekeyBundle]):
+    list_display = ("user", "created_at", "rotated_at", "is_stale", "rotations")
+    list_filter = (StaleFilter,)
+    list_select_related = ("user",)
+    search_fields = ("user__username_folded",)
+    ordering = ("rotated_at",)
+    fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PrekeyBundle]:
+        return super().get_queryset(request).annotate(rotation_count=Count("retired_prekeys"))
+
+    @admin.display(boolean=True, description="stale")
+    def is_stale(self, bundle: PrekeyBundle) -> bool:
+        return bundle.is_stale
+
+    @admin.display(ordering="rotation_count")
+    def rotations(self, bundle: PrekeyBundle) -> int:
+        # Annotated by `get_queryset`.
+        count: int = bundle.rotation_count  # type: ignore[attr-defined]
+        return count

@@ -1,0 +1,94 @@
+"""Accounts come, change and go; live sockets hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connection, transaction
+
+from accounts.models import Session, User
+from accounts.services import create_account, delete_user, open_session, session_is_live, update_account
+from construct_site.database import run_in_database_thread
+from construct_site.errors import ConstructError, ErrorCode
+from construct_site.events import Event, SessionsEnded
+from tests.accounts.conftest import HOME
+
+in_one_thread = pytest.mark.django_db
+in_threads = pytest.mark.django_db(transaction=True)
+
+
+@in_one_thread
+def test_an_account_is_stored_as_given() -> None:
+    user = create_account("Alice", "argon2$hash", "Alice L.")
+    user.refresh_from_db()
+    assert (user.username, user.password, user.display_name) == ("Alice", "argon2$hash", "Alice L.")
+    assert user.is_active
+    assert not user.is_staff
+
+
+@in_one_thread
+@pytest.mark.parametrize("username", ["Alice", "ALICE"])
+def test_a_taken_name_is_refused_and_the_transaction_goes_on(alice: User, username: str) -> None:
+    with transaction.atomic():
+        with pytest.raises(ConstructError) as refusal:
+            create_account(username, "argon2$hash", "Another")
+        assert refusal.value.code is ErrorCode.USERNAME_TAKEN
+        assert User.objects.get() == alice
+
+
+@in_threads
+def test_of_several_who_take_one_name_at_once_one_gets_it() -> None:
+    names = ["alice", "Alice", "ALICE", "aLICE"]
+    barrier = Barrier(len(names))
+
+    def take(name: str) -> str:
+        barrier.wait()
+        try:
+            return create_account(name, "argon2$hash", name).username
+        except ConstructError as error:
+            return error.code
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        results = list(pool.map(take, names))
+    winner = User.objects.get().username
+    assert sorted(results) == sorted([winner, *[ErrorCode.USERNAME_TAKEN] * 3])
+
+
+@in_threads
+async def test_deleting_an_account_takes_its_sessions_and_ends_its_sockets(
+    alice: User, heard: asyncio.Queue[Event]
+) -> None:
+    await run_in_database_thread(open_session, alice, HOME)
+    await run_in_database_thread(delete_user, alice)
+    assert heard.get_nowait() == SessionsEnded(alice.id)
+    assert not await Session.objects.aexists()
+    assert not await User.objects.aexists()
+
+
+@in_threads
+async def test_an_account_that_is_switched_off_loses_its_sessions(
+    alice: User, heard: asyncio.Queue[Event]
+) -> None:
+    grant = await run_in_database_thread(open_session, alice, HOME)
+    alice.is_active = False
+    await run_in_database_thread(update_account, alice, ["is_active"])
+    assert heard.get_nowait() == SessionsEnded(alice.pk)
+    assert not await run_in_database_thread(session_is_live, grant.session_id)
+
+
+@in_threads
+async def test_another_change_of_an_account_leaves_its_sessions_alone(
+    alice: User, heard: asyncio.Queue[Event]
+) -> None:
+    grant = await run_in_database_thread(open_session, alice, HOME)
+    alice.display_name, alice.bio = "Queen Alice", "unsaved"
+    await run_in_database_thread(update_account, alice, ["display_name"])
+    assert heard.empty()
+    assert await run_in_database_thread(session_is_live, grant.session_id)
+    stored = await User.objects.aget()
+    assert (stored.display_name_folded, stored.bio) == ("queen alice", "")

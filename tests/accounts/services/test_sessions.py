@@ -1,0 +1,215 @@
+"""Sessions: a token in the client's hands, its digest here, an expiry that slides."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+import time_machine
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from accounts.models import Session, User
+from accounts.peers import UNKNOWN, Peer
+from accounts.services import (
+    SessionIdentity,
+    address_is_known,
+    end_session,
+    open_session,
+    resume_session,
+    revoke_sessions,
+    session_is_live,
+)
+from construct_site.database import run_in_database_thread
+from construct_site.errors import ConstructError, ErrorCode, SessionExpired
+from construct_site.events import Event, SessionsEnded
+from tests.accounts.conftest import AWAY, HOME
+
+in_one_thread = pytest.mark.django_db
+in_threads = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 5, 4, 12, 34, 56, tzinfo=UTC)
+LIFE = timedelta(days=30)
+
+
+@in_one_thread
+@time_machine.travel(NOON, tick=False)
+def test_a_new_session_is_granted_with_all_that_its_client_needs(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    assert (grant.user_id, grant.username, grant.display_name) == (alice.pk, "Alice", "Alice Liddell")
+    assert grant.expires_at == NOON + LIFE
+    assert re.fullmatch(r"construct_[A-Za-z0-9_-]{43}", grant.token)
+    session = Session.objects.get()
+    assert session.pk == grant.session_id
+    assert (session.created_at, session.expires_at) == (NOON, NOON + LIFE)
+    assert session.last_used_at == datetime(2026, 5, 4, 12, tzinfo=UTC)
+    assert session.client_label == HOME.client_label
+    assert User.objects.get().last_seen_on == date(2026, 5, 4)
+
+
+@in_one_thread
+def test_a_token_is_stored_nowhere(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    row = Session.objects.values().get()
+    assert bytes(row["token_digest"]) == hashlib.sha256(grant.token.encode()).digest()
+    assert grant.token not in repr(row)
+    assert grant.token.removeprefix("construct_") not in repr(row)
+    assert grant.token not in repr(grant)
+    assert HOME.address not in repr(row)
+
+
+@in_one_thread
+def test_tokens_differ(alice: User) -> None:
+    assert len({open_session(alice, HOME).token for _ in range(20)}) == 20
+
+
+@in_one_thread
+def test_a_session_is_not_opened_for_a_suspended_account(alice: User) -> None:
+    alice.is_active = False
+    with pytest.raises(ConstructError) as refusal:
+        open_session(alice, HOME)
+    assert refusal.value.code is ErrorCode.ACCOUNT_SUSPENDED
+    assert not Session.objects.exists()
+
+
+@in_one_thread
+def test_each_resume_slides_the_expiry(alice: User) -> None:
+    with time_machine.travel(NOON, tick=False):
+        grant = open_session(alice, HOME)
+    later = NOON + LIFE - timedelta(seconds=1)
+    with time_machine.travel(later, tick=False):
+        resumed = resume_session(grant.token, AWAY)
+    assert resumed.expires_at == later + LIFE
+    assert (resumed.session_id, resumed.token, resumed.user_id) == (grant.session_id, grant.token, alice.pk)
+    session = Session.objects.get()
+    assert session.expires_at == later + LIFE
+    assert session.last_used_at == later.replace(minute=0, second=0)
+    assert session.client_label == AWAY.client_label
+    assert User.objects.get().last_seen_on == later.date()
+
+
+@in_one_thread
+def test_a_resume_makes_its_address_known(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    resume_session(grant.token, AWAY)
+    assert address_is_known(alice.pk, AWAY.address)
+    resume_session(grant.token, Peer(UNKNOWN, ""))
+    assert address_is_known(alice.pk, AWAY.address)
+
+
+@in_one_thread
+def test_a_session_ends_with_the_second_of_its_expiry(alice: User) -> None:
+    with time_machine.travel(NOON, tick=False):
+        grant = open_session(alice, HOME)
+        assert session_is_live(grant.session_id)
+    with time_machine.travel(NOON + LIFE, tick=False):
+        assert not session_is_live(grant.session_id)
+        with pytest.raises(SessionExpired):
+            resume_session(grant.token, HOME)
+    assert Session.objects.get().expires_at == NOON + LIFE
+
+
+@in_one_thread
+def test_a_revoked_session_cannot_be_resumed(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    revoke_sessions(alice.pk)
+    with pytest.raises(SessionExpired):
+        resume_session(grant.token, HOME)
+    assert not session_is_live(grant.session_id)
+
+
+@in_one_thread
+def test_the_session_of_a_deleted_user_cannot_be_resumed(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    alice.delete()
+    with pytest.raises(SessionExpired):
+        resume_session(grant.token, HOME)
+
+
+@in_one_thread
+def test_the_session_of_a_suspended_user_is_refused_as_such(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    User.objects.update(is_active=False)
+    with pytest.raises(ConstructError) as refusal:
+        resume_session(grant.token, HOME)
+    assert refusal.value.code is ErrorCode.ACCOUNT_SUSPENDED
+    assert not session_is_live(grant.session_id)
+
+
+@in_one_thread
+def test_a_token_that_was_never_given_out_has_expired(alice: User) -> None:
+    open_session(alice, HOME)
+    with pytest.raises(SessionExpired):
+        resume_session("construct_" + "A" * 43, HOME)
+
+
+@in_one_thread
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(
+    st.text()
+    | st.sampled_from(["", "construct_", "A" * 43, "CONSTRUCT_" + "A" * 43])
+    | st.sampled_from(["A" * 42, "A" * 44, "A" * 43 + "\n", "A" * 42 + "\x00", "A" * 42 + "="]).map(
+        "construct_".__add__
+    )
+)
+def test_text_that_cannot_be_a_token_is_told_so_and_logs_nobody_out(text: str) -> None:
+    with pytest.raises(ConstructError) as refusal:
+        resume_session(text, HOME)
+    assert refusal.value.code is ErrorCode.INVALID_TOKEN
+    assert end_session(text) is None
+
+
+def test_a_lone_surrogate_is_no_token(db: None) -> None:
+    assert end_session("\ud800") is None
+
+
+@in_one_thread
+def test_no_session_by_this_id_is_not_live() -> None:
+    assert not session_is_live(uuid4())
+
+
+@in_threads
+async def test_a_logout_ends_that_session_alone(alice: User, heard: asyncio.Queue[Event]) -> None:
+    grant = await run_in_database_thread(open_session, alice, HOME)
+    other = await run_in_database_thread(open_session, alice, HOME)
+    identity = SessionIdentity(alice.pk, grant.session_id)
+    assert await run_in_database_thread(end_session, grant.token) == identity
+    assert heard.get_nowait() == SessionsEnded(alice.pk, (grant.session_id,))
+    assert not await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(session_is_live, other.session_id)
+
+
+@in_threads
+async def test_a_second_logout_is_answered_and_tells_nobody(alice: User, heard: asyncio.Queue[Event]) -> None:
+    grant = await run_in_database_thread(open_session, alice, HOME)
+    await run_in_database_thread(end_session, grant.token)
+    heard.get_nowait()
+    revoked_at = (await Session.objects.aget()).revoked_at
+    assert await run_in_database_thread(end_session, grant.token) is not None
+    assert heard.empty()
+    assert (await Session.objects.aget()).revoked_at == revoked_at
+
+
+@in_threads
+async def test_revoking_named_sessions_leaves_other_users_alone(
+    alice: User, heard: asyncio.Queue[Event]
+) -> None:
+    grant = await run_in_database_thread(open_session, alice, HOME)
+    stranger = uuid4()
+    assert await run_in_database_thread(revoke_sessions, stranger, [grant.session_id]) == 0
+    assert heard.empty()
+    assert await run_in_database_thread(session_is_live, grant.session_id)
+
+
+@in_threads
+async def test_revoking_all_sessions_tells_all_sockets(alice: User, heard: asyncio.Queue[Event]) -> None:
+    for _ in range(3):
+        await run_in_database_thread(open_session, alice, HOME)
+    assert await run_in_database_thread(revoke_sessions, alice.pk) == 3
+    assert heard.get_nowait() == SessionsEnded(alice.pk, None)
+    assert heard.empty()
+    assert await run_in_database_thread(revoke_sessions, alice.pk) == 0

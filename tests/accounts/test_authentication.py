@@ -1,0 +1,143 @@
+"""Logging in: who knows the password gets in, and nobody learns more than that."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from pytest_django import Settings
+
+from accounts.authentication import log_in, log_out, resume
+from accounts.models import Session, User
+from accounts.passwords import get_password_hashing, must_update
+from accounts.services import delete_user, session_is_live
+from construct_site.database import run_in_database_thread
+from construct_site.errors import ConstructError, ErrorCode, SessionExpired
+from construct_site.limits import Limiter
+from tests.accounts.conftest import AWAY, HOME, PASSWORD
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
+
+
+async def refusal(username: str, password: str) -> ConstructError:
+    with pytest.raises(ConstructError) as raised:
+        await log_in(username, password, HOME)
+    return raised.value
+
+
+async def test_the_right_password_opens_a_session(alice: User) -> None:
+    grant = await log_in("aLICE", PASSWORD, HOME)
+    assert grant.user_id == alice.pk
+    assert grant.username == "Alice"
+    assert await run_in_database_thread(session_is_live, grant.session_id)
+
+
+async def test_a_session_is_resumed_until_its_logout(alice: User) -> None:
+    grant = await log_in("alice", PASSWORD, HOME)
+    assert (await resume(grant.token, AWAY)).session_id == grant.session_id
+    ended = await log_out(grant.token)
+    assert ended is not None
+    assert ended.session_id == grant.session_id
+    with pytest.raises(SessionExpired):
+        await resume(grant.token, HOME)
+    assert await log_out("no token at all") is None
+
+
+async def test_a_wrong_password_an_unknown_name_and_nonsense_cannot_be_told_apart(
+    alice: User, hashed: list[int], settings: Settings
+) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, limits="off")
+    answers = set()
+    for username, password in [
+        ("alice", "not her password"),
+        ("nobody", PASSWORD),
+        ("alice", ""),
+        ("alice", "x" * 129),
+        ("alice", "x" * 100_000),
+        ("alice", "lone \ud800 surrogate"),
+        ("alice\x00", PASSWORD),
+        ("", PASSWORD),
+        ("a" * 100_000, PASSWORD),
+        ("\ud800", "\x00"),
+    ]:
+        hashed.clear()
+        error = await refusal(username, password)
+        answers.add((error.code, error.text))
+        assert len(hashed) == 1
+        assert hashed[0] <= 128
+    assert {code for code, _ in answers} == {ErrorCode.INVALID_CREDENTIALS}
+    assert len(answers) == 1
+    assert not await Session.objects.aexists()
+
+
+async def test_an_account_without_a_password_cannot_be_logged_into(alice: User, hashed: list[int]) -> None:
+    await User.objects.aupdate(password=make_password(None))
+    assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
+    assert len(hashed) == 1
+
+
+async def test_only_who_knows_the_password_learns_of_a_suspension(alice: User) -> None:
+    await User.objects.aupdate(is_active=False)
+    assert (await refusal("alice", "not her password")).code is ErrorCode.INVALID_CREDENTIALS
+    assert (await refusal("alice", PASSWORD)).code is ErrorCode.ACCOUNT_SUSPENDED
+    assert not await Session.objects.aexists()
+
+
+@pytest.mark.parametrize("username", ["alice", "nobody"])
+async def test_the_door_shuts_before_any_hash_whether_the_name_exists_or_not(
+    alice: User, hashed: list[int], settings: Settings, username: str
+) -> None:
+    for _ in range(settings.CONSTRUCT.failed_logins_per_name_address):
+        assert (await refusal(username, "not her password")).code is ErrorCode.INVALID_CREDENTIALS
+    hashed.clear()
+    assert (await refusal(username, PASSWORD)).code is ErrorCode.RATE_LIMIT_EXCEEDED
+    assert hashed == []
+
+
+async def test_a_known_address_gets_in_while_strangers_are_shut_out(alice: User, settings: Settings) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_name=3)
+    await log_in("alice", PASSWORD, AWAY)
+    for _ in range(3):
+        await refusal("alice", "not her password")
+    assert (await refusal("alice", PASSWORD)).code is ErrorCode.RATE_LIMIT_EXCEEDED
+    assert await log_in("alice", PASSWORD, AWAY)
+
+
+async def test_a_busy_server_counts_as_no_attempt(
+    alice: User, limiter: Limiter, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_name_address=1)
+    hashing = get_password_hashing()
+    places = settings.CONSTRUCT.password_hash_threads + settings.CONSTRUCT.password_hash_queue
+    for _ in range(places):
+        assert hashing._places.acquire(blocking=False)
+    try:
+        for _ in range(3):
+            assert (await refusal("alice", PASSWORD)).code is ErrorCode.SERVER_BUSY
+    finally:
+        for _ in range(places):
+            hashing._places.release()
+    assert await log_in("alice", PASSWORD, HOME)
+
+
+async def test_a_login_renews_a_hash_of_old_parameters(alice: User, settings: Settings) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, password_hash_passes=2)
+    assert must_update(alice.password)
+    await log_in("alice", PASSWORD, HOME)
+    renewed = (await User.objects.aget()).password
+    assert renewed != alice.password
+    assert not must_update(renewed)
+    assert await log_in("alice", PASSWORD, HOME)
+    assert (await User.objects.aget()).password == renewed
+
+
+async def test_logins_at_once_all_get_a_session_of_their_own(alice: User) -> None:
+    grants = await asyncio.gather(*(log_in("alice", PASSWORD, HOME) for _ in range(4)))
+    assert len({grant.session_id for grant in grants}) == 4
+
+
+async def test_a_deleted_account_is_an_unknown_one(alice: User) -> None:
+    await run_in_database_thread(delete_user, alice)
+    assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
