@@ -14,7 +14,12 @@ def main() -> None:
         reactor.install()
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from construct_site.env import InvalidConfiguration
+
+    try:
+        execute_from_command_line(sys.argv)
+    except InvalidConfiguration as error:
+        sys.exit(f"The configuration is refused: {error}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 MOST_GROWTH = 18
-"""One character folds to at most so many (U+FDFA, in Unicode 14 to 17)."""
+"""One character folds to at most so many: U+FDFA does. Unicode never changes the forms of assigned characters."""
 
 
 def fold(text: str) -> str:

@@ -35,12 +35,20 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, username: str, password: str | None = None, **fields: Any) -> User:
-        """Make an account that may do everything in the admin. Raises as :meth:`create_user`."""
-        return self.create_user(username, password, **{**fields, "is_staff": True, "is_superuser": True})
+        """Make an account that may do everything in the admin. Raises as :meth:`create_user`.
+
+        Searches do not find it unless asked to: it has no keys, so nobody could write to it.
+        """
+        rights = {"is_staff": True, "is_superuser": True}
+        return self.create_user(username, password, **{"discoverable": False, **fields, **rights})
 
     def get_by_natural_key(self, username: str | None) -> User:
         """The account of this name, in whatever case it is written. Raises ``User.DoesNotExist``."""
         return self.get(username_folded=fold(username or ""))
+
+    async def aget_by_natural_key(self, username: str | None) -> User:
+        """As :meth:`get_by_natural_key`, from an event loop."""
+        return await self.aget(username_folded=fold(username or ""))
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -62,7 +70,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, db_index=True, blank=True, editable=False
     )
     bio = models.CharField(max_length=500, blank=True)
-    avatar_url = models.URLField(
+    avatar_url = models.CharField(
         "avatar URL", max_length=500, blank=True, validators=[URLValidator(schemes=["https"])]
     )
     discoverable = models.BooleanField(default=True, help_text="Other people's searches find this account.")

@@ -26,7 +26,7 @@ from construct_site.errors import ConstructError, ErrorCode
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 ENCODED_CHARS = 4096
-"""Longest `publicKey` or `update`; one without extra keys has 416 characters at most."""
+"""Longest `publicKey` or `update` that is read; a bundle without extra keys has 384 characters."""
 
 _FIELD_PRIME = 2**255 - 19
 _SMALL_ORDER = frozenset(

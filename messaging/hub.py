@@ -56,9 +56,10 @@ class Hub:
     async def close(self) -> None:
         events.stop_listening()
         for task in (self._receiver, *self._tasks):
-            if task is not None:
+            # More than once: redis-py loses a cancellation that meets it while it connects.
+            while task is not None and not task.done():
                 task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await asyncio.wait({task}, timeout=0.5)
         if self._doorbell is not None:
             await self._doorbell.close()
             await self._layer.flush()

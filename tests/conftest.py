@@ -25,6 +25,7 @@ PURE = (
     "messaging/client",
     "messaging/protocol",
     "repository",
+    "test_run.py",
 )
 
 # A deadline for one example measures the machine, not the code.

@@ -3,8 +3,9 @@
 Pass 1 runs everything, Django being on SQLite and the in-memory layer; the tests
 under `tests/live` start servers of their own on both backings. Pass 2 runs the tests
 that use the database or the channel layer once more, on PostgreSQL and Valkey.
-`DATABASE_URL` and `REDIS_URL` name servers to use; those not named are started here
-and stopped at the end, also on a failure, on Ctrl-C and on SIGTERM.
+`DATABASE_URL` and `REDIS_URL` name servers to use, of which the tests take databases of
+their own; servers not named are started here, and stopped at the end, also on a failure,
+on Ctrl-C and on SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from types import FrameType
 
 import pytest
 
-from tests.services import empty_redis_database, postgresql, valkey
+from tests.services import empty_redis_database, fresh_database, postgresql, valkey
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +39,10 @@ def main(arguments: list[str]) -> int:
         if everything == pytest.ExitCode.INTERRUPTED:
             return everything
         print("Pass 2 of 2: database and channel layer, on PostgreSQL and Valkey", flush=True)
-        own_redis_url = stack.enter_context(empty_redis_database(redis_url))
-        real = plain | {"DATABASE_URL": database_url, "REDIS_URL": own_redis_url}
+        real = plain | {
+            "DATABASE_URL": stack.enter_context(fresh_database(database_url)),
+            "REDIS_URL": stack.enter_context(empty_redis_database(redis_url)),
+        }
         again = _pytest(["--real-services", *arguments], real)
     return verdict([everything, again], selective=bool(arguments))
 

@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ("bio", models.CharField(blank=True, max_length=500)),
                 (
                     "avatar_url",
-                    models.URLField(
+                    models.CharField(
                         blank=True,
                         max_length=500,
                         validators=[django.core.validators.URLValidator(schemes=["https"])],

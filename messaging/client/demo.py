@@ -32,6 +32,7 @@ class Person:
     """One account and the client it uses now."""
 
     name: str
+    username: str
     client: ConstructClient
     keys: Keys = field(default_factory=Keys.generate)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -48,8 +49,8 @@ async def run_demo(url: str, other_url: str, say: Say) -> None:
     """
     try:
         async with ConstructClient(url) as alice_client:
-            alice = Person(_new_name("alice"), alice_client)
-            bob = Person(_new_name("bob"), ConstructClient(other_url))
+            alice = Person("Alice", _new_username("alice"), alice_client)
+            bob = Person("Bob", _new_username("bob"), ConstructClient(other_url))
             try:
                 await bob.client.connect()
                 await _play(alice, bob, other_url, say)
@@ -65,7 +66,7 @@ async def run_demo(url: str, other_url: str, say: Say) -> None:
 async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
     for person in (alice, bob):
         await _register(person)
-        say(f"Registered {person.name} with a fresh key bundle.")
+        say(f"{person.name} registered as {person.username}, with fresh keys.")
     await _find(alice, bob)
     say(f"{alice.name} searched for {bob.name} and found exactly that account.")
     await _check_bundle(alice, bob)
@@ -73,7 +74,7 @@ async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
 
     status = await _send(alice, bob, "Hello, Bob!")
     await _receive(bob, alice, ["Hello, Bob!"])
-    say(f"Sealed a message and delivered it online (acknowledged as {status}); {bob.name} decrypted it.")
+    say(f"{alice.name} sealed a message and sent it (acknowledged as {status}); {bob.name} decrypted it.")
 
     await bob.client.close()
     say(f"{bob.name} went offline.")
@@ -94,7 +95,7 @@ async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
     say(f"{bob.name} rotated the prekey; {alice.name} fetched the new one and it verifies.")
     await _send(alice, bob, "Sealed for the new prekey.")
     await _receive(bob, alice, ["Sealed for the new prekey."])
-    say("A message sealed for the new prekey arrived and was decrypted.")
+    say(f"{bob.name} received and decrypted a message that was sealed for it.")
 
     for person in (alice, bob):
         await _log_out(person)
@@ -103,14 +104,14 @@ async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
 
 async def _register(person: Person) -> None:
     async with asyncio.timeout(STEP_S):
-        success = await person.client.register(person.name, person.password, person.keys.bundle())
-    _expect("the registered name", success.username, person.name)
+        success = await person.client.register(person.username, person.password, person.keys.bundle())
+    _expect("the registered name", success.username, person.username)
     person.user_id, person.session_token = success.user_id, success.session_token
 
 
 async def _find(seeker: Person, sought: Person) -> None:
     async with asyncio.timeout(STEP_S):
-        found = await seeker.client.search(sought.name)
+        found = await seeker.client.search(sought.username)
     _expect("the search result", [user.id for user in found], [sought.user_id])
 
 
@@ -175,5 +176,5 @@ def _expect(what: str, seen: object, expected: object) -> None:
         raise DemoFailed(f"{what} should be {expected!r} and is {seen!r}")
 
 
-def _new_name(first: str) -> str:
+def _new_username(first: str) -> str:
     return f"{first}-{secrets.token_hex(4)}"

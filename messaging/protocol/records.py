@@ -24,7 +24,7 @@ from messaging.protocol.messages import (
 
 T = TypeVar("T", bound=Payload)
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]++={0,2}")
 _KINDS: dict[Any, str] = {str: "text", str | None: "text", bytes: "binary", bool: "true or false"}
 
 

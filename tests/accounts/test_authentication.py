@@ -69,20 +69,20 @@ async def test_a_wrong_password_an_unknown_name_and_nonsense_cannot_be_told_apar
         assert hashed[0] <= 128
     assert {code for code, _ in answers} == {ErrorCode.INVALID_CREDENTIALS}
     assert len(answers) == 1
-    assert not await Session.objects.aexists()
+    assert not await run_in_database_thread(Session.objects.exists)
 
 
 async def test_an_account_without_a_password_cannot_be_logged_into(alice: User, hashed: list[int]) -> None:
-    await User.objects.aupdate(password=make_password(None))
+    await run_in_database_thread(User.objects.update, password=make_password(None))
     assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
     assert len(hashed) == 1
 
 
 async def test_only_who_knows_the_password_learns_of_a_suspension(alice: User) -> None:
-    await User.objects.aupdate(is_active=False)
+    await run_in_database_thread(User.objects.update, is_active=False)
     assert (await refusal("alice", "not her password")).code is ErrorCode.INVALID_CREDENTIALS
     assert (await refusal("alice", PASSWORD)).code is ErrorCode.ACCOUNT_SUSPENDED
-    assert not await Session.objects.aexists()
+    assert not await run_in_database_thread(Session.objects.exists)
 
 
 @pytest.mark.parametrize("username", ["alice", "nobody"])
@@ -126,11 +126,11 @@ async def test_a_login_renews_a_hash_of_old_parameters(alice: User, settings: Se
     settings.CONSTRUCT = replace(settings.CONSTRUCT, password_hash_passes=2)
     assert must_update(alice.password)
     await log_in("alice", PASSWORD, HOME)
-    renewed = (await User.objects.aget()).password
+    renewed = (await run_in_database_thread(User.objects.get)).password
     assert renewed != alice.password
     assert not must_update(renewed)
     assert await log_in("alice", PASSWORD, HOME)
-    assert (await User.objects.aget()).password == renewed
+    assert (await run_in_database_thread(User.objects.get)).password == renewed
 
 
 async def test_logins_at_once_all_get_a_session_of_their_own(alice: User) -> None:

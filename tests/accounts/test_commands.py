@@ -26,6 +26,7 @@ def test_a_superuser_is_made_without_questions(monkeypatch: pytest.MonkeyPatch) 
     assert user.is_superuser
     assert user.check_password(PASSWORD)
     assert user.display_name == "Root"
+    assert not user.discoverable
 
 
 def test_a_superuser_is_made_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets
 from tests.live.server import Backing, BackingName, Server, ServerFactory, backing_of
 
 BACKINGS: list[BackingName] = ["embedded", "distributed"]
@@ -38,3 +39,30 @@ def server_process(backing: Backing, tmp_path_factory: pytest.TempPathFactory) -
 def server(server_process: ServerFactory) -> Server:
     """One server with the default settings."""
     return server_process()
+
+
+@pytest.fixture(scope="module", params=BACKINGS)
+def nodes(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgresql_url: str,
+    valkey_url: str,
+) -> Iterator[Nodes]:
+    """Servers that the tests of a module share, on each backing in turn; the module's SETTINGS are added."""
+    settings = {**SHARED_SETTINGS, **getattr(request.module, "SETTINGS", {})}
+    with backing_of(request.param, tmp_path_factory.mktemp("data"), postgresql_url, valkey_url) as backing:
+        factory = ServerFactory(backing, tmp_path_factory.mktemp("servers"))
+        try:
+            here = factory(**settings)
+            there = here if backing.name == "embedded" else factory(**settings)
+            yield Nodes(backing, here, there, factory.private)
+        finally:
+            factory.close()
+
+
+@pytest.fixture
+async def sockets(nodes: Nodes) -> AsyncIterator[Sockets]:
+    """Sockets to the shared servers, closed at the end of the test."""
+    opened = Sockets(nodes.here, nodes.private)
+    yield opened
+    await opened.close()

@@ -64,10 +64,11 @@ async def test_deleting_an_account_takes_its_sessions_and_ends_its_sockets(
     alice: User, heard: asyncio.Queue[Event]
 ) -> None:
     await run_in_database_thread(open_session, alice, HOME)
+    alice_id = alice.pk
     await run_in_database_thread(delete_user, alice)
-    assert heard.get_nowait() == SessionsEnded(alice.id)
-    assert not await Session.objects.aexists()
-    assert not await User.objects.aexists()
+    assert heard.get_nowait() == SessionsEnded(alice_id)
+    assert not await run_in_database_thread(Session.objects.exists)
+    assert not await run_in_database_thread(User.objects.exists)
 
 
 @in_threads
@@ -90,5 +91,5 @@ async def test_another_change_of_an_account_leaves_its_sessions_alone(
     await run_in_database_thread(update_account, alice, ["display_name"])
     assert heard.empty()
     assert await run_in_database_thread(session_is_live, grant.session_id)
-    stored = await User.objects.aget()
+    stored = await run_in_database_thread(User.objects.get)
     assert (stored.display_name_folded, stored.bio) == ("queen alice", "")

@@ -40,14 +40,16 @@ REFUSED = {
     "four arrays and maps within each other": (b"\x81\xa1a\x81\xa1b\x91\x90", "nested too deeply"),
     "four maps within each other": (b"\x81\xa1a\x81\xa1b\x81\xa1c\x80", "nested too deeply"),
     "arrays without end": (b"\x81\xa1a" + b"\x91" * 100_000, "not valid MessagePack"),
-    "arrays to the parser's limit": (b"\x81\xa1a" + b"\x91" * 900 + b"\x90", "nested too deeply"),
-    "an array that claims four billion entries": (b"\x81\xa1a\xdd\xff\xff\xff\xff", "not valid MessagePack"),
-    "a map that claims four billion entries": (b"\xdf\xff\xff\xff\xff", "not valid MessagePack"),
+    "arrays to the parser's limit": (b"\x81\xa1a" + b"\x91" * 900 + b"\x90", "too many arrays and maps"),
+    "too many maps": (b"\x81\xa1a\xdc\x00\x1f" + b"\x80" * 31, "too many arrays and maps"),
+    "too many arrays": (b"\x81\xa1a\xdc\x00\x1f" + b"\x90" * 31, "too many arrays and maps"),
+    "an array that claims four billion entries": (b"\x81\xa1a\xdd\xff\xff\xff\xff", "too long"),
+    "a map that claims four billion entries": (b"\xdf\xff\xff\xff\xff", "too long"),
     "a text that claims four billion bytes": (b"\x81\xa1a\xdb\xff\xff\xff\xff", "not valid MessagePack"),
     "a binary that claims four billion bytes": (b"\x81\xa1a\xc6\xff\xff\xff\xff", "not valid MessagePack"),
     "too many entries": (
         b"\x81\xa1a\xdc" + (ENTRIES_MAX + 1).to_bytes(2) + bytes(ENTRIES_MAX + 1),
-        "not valid MessagePack",
+        "too long",
     ),
 }
 
@@ -64,6 +66,7 @@ def test_what_the_contract_refuses_is_refused_in_plain_words(frame: bytes, text:
     ("frame", "value"),
     [
         (b"\x80", {}),
+        (b"\x81\xa1a\xdc\x00\x1e" + b"\x80" * 30, {"a": [{}] * 30}),
         (b"\x81\xa1a\x81\xa1b\x92\x01\x02", {"a": {"b": [1, 2]}}),
         (b"\x81\xa1a\x81\xa1b\x81\xa1c\xc0", {"a": {"b": {"c": None}}}),
         (b"\x81\xa1a\x91\x91\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00", {"a": [[1.5]]}),

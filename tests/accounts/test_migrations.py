@@ -1,0 +1,36 @@
+"""What the migrations leave in the database."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from accounts.models import User
+from accounts.services import search_users
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def indexes() -> set[str]:
+    with connection.cursor() as cursor:
+        return set(connection.introspection.get_constraints(cursor, "accounts_user"))
+
+
+def test_no_model_was_changed_without_a_migration() -> None:
+    call_command("makemigrations", "accounts", "keys", check=True, dry_run=True, verbosity=0)
+
+
+def test_the_search_indexes_come_and_go_and_the_search_works_without_them() -> None:
+    trigrams = {"account_search_username_folded", "account_search_display_name_folded"}
+    expected = trigrams if connection.vendor == "postgresql" else set()
+    User.objects.create(username="alice", display_name="Alice")
+    assert indexes() & trigrams == expected
+    try:
+        call_command("migrate", "accounts", "0001", verbosity=0)
+        assert not indexes() & trigrams
+        assert [user.username for user in search_users("lic")] == ["alice"]
+    finally:
+        call_command("migrate", verbosity=0)
+    assert indexes() & trigrams == expected
+    assert [user.username for user in search_users("lic")] == ["alice"]

@@ -1,0 +1,167 @@
+"""The other sides of a connection, at its seams: a socket that keeps what it is told, a mailbox in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from uuid import UUID, uuid4
+
+from construct_site.errors import CloseCode, ErrorCode
+from messaging.connection import Connection, Identity, Rows
+from messaging.mailbox.letters import Page, WaitingRow
+from messaging.protocol import codec
+from messaging.protocol.messages import ChatMessage
+
+PATIENCE_S = 10.0
+"""Longest wait for what must happen; reached only by a failing test."""
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Let the loop turn until `is_so`. Raises ``TimeoutError``."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():
+            await asyncio.sleep(0.001)
+
+
+async def turns(count: int = 10) -> None:
+    """Let everything run that is ready."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def chat_message(
+    sender: UUID, recipient: UUID, *, message_id: str = "", number: int = 0, content: str = "AAAA"
+) -> ChatMessage:
+    return ChatMessage(
+        id=message_id or str(uuid4()),
+        sender=str(sender),
+        recipient=str(recipient),
+        ephemeral_public_key=bytes(32),
+        message_number=number,
+        content=content,
+        timestamp=1_700_000_000,
+    )
+
+
+def message_frame(*, message_id: str = "", number: int = 0) -> bytes:
+    return codec.encode(chat_message(uuid4(), uuid4(), message_id=message_id, number=number))
+
+
+def identity(user_id: UUID | None = None, *, receipts: bool = False) -> Identity:
+    return Identity(user_id or uuid4(), uuid4(), receipts)
+
+
+class RecordingSocket:
+    """A socket that keeps everything in the order in which it came."""
+
+    def __init__(self, *, has_pongs: bool = True) -> None:
+        self.has_pongs = has_pongs
+        self.frames: list[bytes] = []
+        self.pings: list[bytes] = []
+        self.closes: list[tuple[CloseCode, ErrorCode | None]] = []
+        self.expiries = 0
+        self.on_close: Callable[[], None] | None = None
+
+    def write(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+    def ping(self, payload: bytes) -> None:
+        self.pings.append(payload)
+
+    def close(self, code: CloseCode, error: ErrorCode | None = None) -> None:
+        self.closes.append((code, error))
+        if self.on_close is not None:
+            self.on_close()
+
+    def expire(self) -> None:
+        self.expiries += 1
+
+
+class ModelRows:
+    """One user's mailbox in memory. Confirmed rows become stubs when :meth:`commit_stubs` says so.
+
+    Where `is_stepwise`, every page waits for :meth:`step` twice: before it is read and
+    before it is returned.
+    """
+
+    def __init__(self, *, is_stepwise: bool = False) -> None:
+        self.waiting: dict[int, bytes] = {}
+        self.confirmed: list[int] = []
+        self.discarded: list[int] = []
+        self.unreadable: set[int] = set()
+        self.failures: list[Exception] = []
+        self.pages = 0
+        self.is_stepwise = is_stepwise
+        self._uncommitted: list[tuple[Connection, int]] = []
+        self._steps = asyncio.Semaphore(0)
+        self._last_id = 0
+
+    def begin_store(self) -> tuple[int, int]:
+        """A process begins to store a message: it gets its id, and counts what waits."""
+        self._last_id += 1
+        return self._last_id, len(self.waiting)
+
+    def end_store(self, row_id: int, frame: bytes) -> None:
+        """The commit: the message can be read from now on."""
+        self.waiting[row_id] = frame
+
+    def store(self, frame: bytes) -> tuple[int, int, bytes]:
+        """Store a message: the arguments of the ring."""
+        row_id, before = self.begin_store()
+        self.end_store(row_id, frame)
+        return row_id, before, frame
+
+    def step(self) -> None:
+        self._steps.release()
+
+    def commit_stubs(self) -> None:
+        for connection, row_id in self._uncommitted:
+            self.waiting.pop(row_id, None)
+            connection.forget(row_id)
+        self._uncommitted.clear()
+
+    async def page(self, connection: Connection, messages: int, size: int) -> Page:
+        self.pages += 1
+        handed = set(connection.handed)
+        await self._await_step()
+        if self.failures:
+            raise self.failures.pop(0)
+        found = [row for row in sorted(self.waiting) if row not in handed][: messages + 1]
+        taken: list[WaitingRow] = []
+        for row in found[:messages]:
+            size -= len(self.waiting[row])
+            if taken and size < 0:
+                break
+            taken.append(WaitingRow(row, row.to_bytes(16, "big"), self.waiting[row]))
+        await self._await_step()
+        return Page(taken, is_last=len(taken) == len(found))
+
+    def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None:
+        return None if int.from_bytes(name, "big") in self.unreadable else sealed
+
+    async def discard(self, row_ids: list[int]) -> None:
+        self.discarded += row_ids
+        for row_id in row_ids:
+            self.waiting.pop(row_id, None)
+
+    def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None:
+        rows = list(row_ids)
+        self.confirmed += rows
+        self._uncommitted += [(connection, row) for row in rows]
+
+    async def _await_step(self) -> None:
+        if self.is_stepwise:
+            await self._steps.acquire()
+        else:
+            await asyncio.sleep(0)
+
+
+async def begun(
+    rows: Rows, socket: RecordingSocket | None = None, *, receipts: bool = False
+) -> tuple[Connection, RecordingSocket]:
+    """A connection that was handed what waited when it began."""
+    socket = socket or RecordingSocket()
+    connection = Connection(identity(receipts=receipts), socket, rows)
+    connection.begin()
+    await turns()
+    return connection, socket

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from messaging.outbox import Outbox
+from tests.messaging.doubles import PATIENCE_S, turns
+
+Event = dict[str, Any]
+
+
+class Wire:
+    """A server's `send` that takes events while its gate is open."""
+
+    def __init__(self) -> None:
+        self.sent: list[Event] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, event: Event) -> None:
+        await self.gate.wait()
+        self.sent.append(event)
+
+
+async def flushed(outbox: Outbox) -> None:
+    await asyncio.wait_for(outbox.flush(), PATIENCE_S)
+
+
+async def test_frames_pings_and_the_close_keep_their_order() -> None:
+    wire = Wire()
+    outbox = Outbox(wire.send)
+    outbox.put_frame(b"one")
+    outbox.put_ping(b"ping")
+    outbox.put_frame(b"two")
+    outbox.put_close(4401)
+    await flushed(outbox)
+    assert wire.sent == [
+        {"type": "websocket.send", "bytes": b"one"},
+        {"type": "websocket.ping", "payload": b"ping"},
+        {"type": "websocket.send", "bytes": b"two"},
+        {"type": "websocket.close", "code": 4401},
+    ]
+
+
+async def test_what_is_put_after_the_close_is_dropped() -> None:
+    wire = Wire()
+    outbox = Outbox(wire.send)
+    outbox.put_close(1000)
+    outbox.put_frame(b"late")
+    outbox.put_close(4400)
+    await flushed(outbox)
+    assert wire.sent == [{"type": "websocket.close", "code": 1000}]
+
+
+async def test_a_slow_socket_holds_up_nobody_who_puts() -> None:
+    wire = Wire()
+    wire.gate.clear()
+    outbox = Outbox(wire.send)
+    for number in range(100):
+        outbox.put_frame(bytes([number]))
+        await asyncio.sleep(0)
+    assert wire.sent == []
+    wire.gate.set()
+    await flushed(outbox)
+    assert [event["bytes"] for event in wire.sent] == [bytes([number]) for number in range(100)]
+
+
+async def test_an_idle_outbox_begins_again() -> None:
+    wire = Wire()
+    outbox = Outbox(wire.send)
+    outbox.put_frame(b"one")
+    await flushed(outbox)
+    await flushed(outbox)
+    outbox.put_frame(b"two")
+    await flushed(outbox)
+    assert [event["bytes"] for event in wire.sent] == [b"one", b"two"]
+
+
+async def test_a_dropped_outbox_sends_nothing_more() -> None:
+    wire = Wire()
+    wire.gate.clear()
+    outbox = Outbox(wire.send)
+    outbox.put_frame(b"in the server's hands")
+    outbox.put_frame(b"waiting")
+    await turns()
+    outbox.drop()
+    outbox.put_frame(b"late")
+    wire.gate.set()
+    await flushed(outbox)
+    assert [event["bytes"] for event in wire.sent] == [b"in the server's hands"]
+
+
+async def test_a_server_that_refuses_ends_the_outbox_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+    tried: list[Event] = []
+
+    async def refuse(event: Event) -> None:
+        tried.append(event)
+        raise RuntimeError("private words")
+
+    outbox = Outbox(refuse)
+    outbox.put_frame(b"one")
+    outbox.put_frame(b"two")
+    await flushed(outbox)
+    outbox.put_frame(b"three")
+    await turns()
+    gc.collect()
+    assert [event["bytes"] for event in tried] == [b"one"]
+    assert faults == []
+    assert "write failed" in caplog.text
+    assert "private words" not in caplog.text
