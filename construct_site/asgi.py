@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
 
@@ -49,13 +48,17 @@ def is_allowed_origin(headers: list[tuple[bytes, bytes]]) -> bool:
     """
     for name, value in headers:
         if name == b"origin":
-            origin = value.decode("latin-1").lower()
-            parts = urlsplit(origin)
-            host, _ = split_domain_port(parts.netloc)
-            return origin in settings.CONSTRUCT.origins or (
-                parts.scheme in ("http", "https") and validate_host(host, settings.ALLOWED_HOSTS)
-            )
+            return _is_our_page(value.decode("latin-1").lower())
     return True
+
+
+def _is_our_page(origin: str) -> bool:
+    """`origin` is in lower case: scheme and host are compared ignoring case (RFC 6454 section 4)."""
+    if origin in (each.lower() for each in settings.CONSTRUCT.origins):
+        return True
+    scheme, _, authority = origin.partition("://")
+    host, _ = split_domain_port(authority)
+    return scheme in ("http", "https") and bool(host) and validate_host(host, settings.ALLOWED_HOSTS)
 
 
 async def lifespan(_scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,19 +13,35 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from construct_site.bounds import number_problems
 from construct_site.env import DEVELOPMENT_MARK, Config, variable
 
 SECRET_KEY_CHARACTERS = 50
 KEY_BYTES = 32
-_DISTINCT = 16
-"""Fewer different characters or bytes than this were typed, not drawn."""
+_DISTINCT_BYTES = 16
+"""32 random bytes have about 30 different values; fewer than this were typed, not drawn."""
+_DISTINCT_CHARACTERS = 10
+"""Below what 50 random characters show, also in hexadecimal, which has only 16."""
+_OWASP_ARGON2ID = ((46 * 1024, 1), (19 * 1024, 2), (12 * 1024, 3), (9 * 1024, 4), (7 * 1024, 5))
+"""KiB and passes that are equally strong (OWASP Password Storage Cheat Sheet, Argon2id, one lane)."""
+_CONFIRM_WITHOUT_PONG_MIN_S = 60
+"""A dead peer takes writes for about 50 s: what is younger is not known to have arrived."""
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://({_HOST_NAME.pattern})(:[0-9]+)?", re.IGNORECASE)
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+_SQLITE_FULL = 2
+_SQLITE_JOURNALS_IN_MEMORY = ("memory", "off")
 
 
 def problems(config: Config) -> list[str]:
     """Why this configuration must not serve; empty when it may. Values are never quoted."""
     of_environment = _production_problems if config.production else _development_problems
-    return [*_address_problems(config), *of_environment(config)]
+    return [
+        *_address_problems(config),
+        *number_problems(config),
+        *_key_shape_problems(config),
+        *of_environment(config),
+    ]
 
 
 def refuse_unsafe(config: Config) -> None:
@@ -37,17 +53,28 @@ def refuse_unsafe(config: Config) -> None:
 
 
 def refuse_forgetful_database() -> None:
-    """Raise ``ImproperlyConfigured`` if PostgreSQL may forget a commit: an ack would promise too much."""
-    if connection.vendor != "postgresql":
-        return
+    """Raise ``ImproperlyConfigured`` if the database may forget a commit: an ack would promise too much."""
+    in_database = _unsafe_in_postgresql if connection.vendor == "postgresql" else _unsafe_in_sqlite
+    if unsafe := sorted(in_database()):
+        raise ImproperlyConfigured(
+            f"The database would forget acknowledged messages: {', '.join(unsafe)} is off."
+        )
+
+
+def _unsafe_in_postgresql() -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = 'off'", [list(_DURABILITY)]
         )
-        if off := sorted(name for (name,) in cursor.fetchall()):
-            raise ImproperlyConfigured(
-                f"PostgreSQL would forget acknowledged messages: {', '.join(off)} is off."
-            )
+        yield from (name for (name,) in cursor.fetchall())
+
+
+def _unsafe_in_sqlite() -> Iterator[str]:
+    with connection.cursor() as cursor:
+        if cursor.execute("PRAGMA synchronous").fetchone()[0] < _SQLITE_FULL:
+            yield "synchronous=FULL"
+        if cursor.execute("PRAGMA journal_mode").fetchone()[0] in _SQLITE_JOURNALS_IN_MEMORY:
+            yield "a journal on disk"
 
 
 @register()
@@ -58,49 +85,83 @@ def unsafe_configuration(app_configs: Sequence[Any] | None, **_options: Any) -> 
 def _address_problems(config: Config) -> Iterator[str]:
     if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
         yield f"{variable('redis_url')} must begin with redis://, rediss:// or unix:// (also for Valkey)."
+    if config.database_url and not config.database_url.startswith(
+        ("postgresql://", "postgres://", "sqlite://")
+    ):
+        yield f"{variable('database_url')} must begin with postgresql://, postgres:// or sqlite://."
+    if not all(_ORIGIN.fullmatch(origin) for origin in config.origins):
+        yield f"{variable('origins')} must hold origins such as https://chat.example, without a path."
+
+
+def _key_shape_problems(config: Config) -> Iterator[str]:
+    """Keys that nothing can be encrypted with."""
+    for field, texts in {"mailbox_keys": config.mailbox_keys, "dedup_key": [config.dedup_key]}.items():
+        if any(text and _key(text) is None for text in texts):
+            yield f"{variable(field)} holds a key that is not base64 of {KEY_BYTES} bytes."
 
 
 def _production_problems(config: Config) -> Iterator[str]:
     yield from _secret_key_problems(config.secret_key)
-    if not config.mailbox_keys:
-        yield f"{variable('mailbox_keys')} is missing: base64 of 32 random bytes."
-    for key in config.mailbox_keys:
-        yield from _key_problems("mailbox_keys", key)
-    if config.dedup_key:
-        yield from _key_problems("dedup_key", config.dedup_key)
-    else:
-        yield f"{variable('dedup_key')} is missing: base64 of 32 random bytes."
-    if config.dedup_key in config.mailbox_keys:
+    yield from _key_problems("mailbox_keys", config.mailbox_keys)
+    yield from _key_problems("dedup_key", [config.dedup_key] if config.dedup_key else [])
+    dedup_key = _key(config.dedup_key)
+    if dedup_key and dedup_key in map(_key, config.mailbox_keys):
         yield f"{variable('dedup_key')} must not be a mailbox key as well."
-    if not config.hosts:
-        yield f"{variable('hosts')} is missing: the names under which clients reach this server."
-    if any("*" in host for host in config.hosts):
-        yield f"{variable('hosts')} must not hold a wildcard."
+    yield from _host_problems(config.hosts)
     if not config.limits_on and not config.limits_off_confirmed:
         yield f"{variable('limits')}=off lifts every limit; say {variable('limits_off_confirmed')}=yes if that is meant."
+    memory_kib, passes = config.password_hash_memory_kib, config.password_hash_passes
+    if not any(memory_kib >= memory and passes >= count for memory, count in _OWASP_ARGON2ID):
+        yield (
+            f"{variable('password_hash_memory_kib')} with {variable('password_hash_passes')} "
+            "is weaker than OWASP's least for Argon2id: 19456 with 2."
+        )
+    if config.confirm_without_pong_s < _CONFIRM_WITHOUT_PONG_MIN_S:
+        yield (
+            f"{variable('confirm_without_pong_s')} must be at least {_CONFIRM_WITHOUT_PONG_MIN_S}: "
+            "before that a written message may not have arrived."
+        )
 
 
 def _secret_key_problems(key: str) -> Iterator[str]:
     name = variable("secret_key")
     if not key:
         yield f"{name} is missing: at least {SECRET_KEY_CHARACTERS} random characters."
-    elif DEVELOPMENT_MARK.decode() in key:
+    elif DEVELOPMENT_MARK.decode() in key or key.startswith("django-insecure-"):
         yield f"{name} is a development key."
-    elif len(key) < SECRET_KEY_CHARACTERS or len(set(key)) < _DISTINCT:
+    elif len(key) < SECRET_KEY_CHARACTERS or len(set(key)) < _DISTINCT_CHARACTERS:
         yield f"{name} is weak: at least {SECRET_KEY_CHARACTERS} random characters."
 
 
-def _key_problems(field: str, text: str) -> Iterator[str]:
+def _key_problems(field: str, texts: Sequence[str]) -> Iterator[str]:
     name = variable(field)
+    if not texts:
+        yield f"{name} is missing: base64 of {KEY_BYTES} random bytes."
+    for key in filter(None, map(_key, texts)):
+        if key.startswith(DEVELOPMENT_MARK):
+            yield f"{name} holds a development key."
+        elif len(set(key)) < _DISTINCT_BYTES:
+            yield f"{name} holds a weak key: base64 of {KEY_BYTES} random bytes."
+
+
+def _key(text: str) -> bytes | None:
+    """The key; None unless the text is base64 of exactly 32 bytes."""
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        yield f"{name} holds a key that is not base64."
-        return
-    if key.startswith(DEVELOPMENT_MARK):
-        yield f"{name} holds a development key."
-    elif len(key) != KEY_BYTES or len(set(key)) < _DISTINCT:
-        yield f"{name} holds a weak key: base64 of 32 random bytes."
+    except ValueError:
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
+def _host_problems(hosts: Sequence[str]) -> Iterator[str]:
+    name = variable("hosts")
+    if not hosts:
+        yield f"{name} is missing: the names under which clients reach this server."
+    # To Django a leading dot means every name below.
+    if any("*" in host or host.startswith(".") for host in hosts):
+        yield f"{name} must not hold a wildcard."
+    elif not all(_HOST_NAME.fullmatch(host) for host in hosts):
+        yield f"{name} must hold plain names, without scheme, port or path."
 
 
 def _development_problems(config: Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +63,6 @@ class DatabaseThread:
 def _with_connection_kept(function: Callable[[], T]) -> T:
     try:
         return function()
-    except DatabaseError:
+    except Error:
         connections.close_all()
         raise

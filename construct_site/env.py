@@ -23,6 +23,11 @@ import msgspec
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLAIN_NAMES = {"host": "HOST", "port": "PORT", "database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}
+_WORDS = {
+    "environment": ("production", "development"),
+    "limits": ("on", "off"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+}
 DEVELOPMENT_MARK = b"development-only"
 """The first 16 bytes of every key made for development: production recognises and refuses them."""
 
@@ -153,7 +158,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         raise InvalidConfiguration(f"unknown configuration: {', '.join(unknown)}")
     values = {each.name: _read(environ, each) for each in fields(Config) if environ.get(variable(each.name))}
     config = Config(**values)
-    for name, words in {"environment": ("production", "development"), "limits": ("on", "off")}.items():
+    for name, words in _WORDS.items():
         if getattr(config, name) not in words:
             raise InvalidConfiguration(f"{variable(name)} must be one of: {', '.join(words)}")
     if config.environment == "development":
@@ -188,7 +193,7 @@ def _development_keys(data_dir: Path) -> dict[str, Any]:
     """The development keys of this data directory, made at the first call; safe against a second process."""
     path = data_dir / "development-keys.json"
     if not path.exists():
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = {
             "secret_key": DEVELOPMENT_MARK.decode() + "-" + secrets.token_urlsafe(48),
             "mailbox_keys": [base64.b64encode(development_key()).decode()],
@@ -219,6 +224,8 @@ def table() -> list[tuple[str, str, str]]:
 def _shown(setting: Field[Any]) -> str:
     if setting.default in ("", (), None):
         return ""
+    if isinstance(setting.default, bool):
+        return "yes" if setting.default else "no"
     if isinstance(setting.default, Path):
         return str(setting.default.relative_to(REPOSITORY))
     return str(setting.default)

@@ -23,22 +23,22 @@ def configure(level: str, *, as_json: bool) -> None:
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_leave_out_what_daphne_names)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                _name_error_only,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Both name addresses and paths of requests.
-    for noisy in (
-        "daphne.http_protocol",
-        "daphne.ws_protocol",
-        "django.request",
-        "django.security.DisallowedHost",
-    ):
+    # They name addresses, hosts and paths of requests.
+    for noisy in ("daphne.http_protocol", "daphne.ws_protocol", "django.request", "django.security"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -46,6 +46,28 @@ def configure(level: str, *, as_json: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _leave_out_what_daphne_names(record: logging.LogRecord) -> bool:
+    """Of Daphne's server log only warnings, and without their values: connections, with addresses and paths."""
+    if record.name != "daphne.server":
+        return True
+    record.args = None
+    return record.levelno >= logging.WARNING
+
+
+def _name_error_only(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace a traceback, and the sentence of a library that comes with one, by where and what it was."""
+    event.pop("stack_info", None)
+    attached = event.pop("exc_info", None)
+    error = attached[1] if isinstance(attached, tuple) else sys.exception() if attached is True else attached
+    if isinstance(error, BaseException):
+        event["error"] = describe_error(error)
+        if not event["_from_structlog"]:
+            event["event"] = "unexpected error"
+    return event
 
 
 def describe_error(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ErrorCode
@@ -166,7 +166,7 @@ class Connection:
                 try:
                     page = await self._rows.page(self, self._window.messages_free, self._window.bytes_free)
                     await self._take_page(page)
-                except DatabaseError as error:
+                except Error as error:
                     log.warning("paging failed, trying again", error=type(error).__name__)
                     await asyncio.sleep(_PAGING_RETRY_S)
         finally:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from construct_site.database import run_in_database_thread
@@ -55,6 +55,6 @@ async def keep_house() -> None:
             gone = await run_in_database_thread(expire_if_due)
             if gone:
                 log.info("expired", rows=gone)
-        except DatabaseError as error:
+        except Error as error:
             log.warning("expiry failed", error=type(error).__name__)
         await asyncio.sleep(settings.CONSTRUCT.housekeeping_s)

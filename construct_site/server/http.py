@@ -9,6 +9,10 @@ from django.conf import settings
 class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no types
     """Refuses bodies over ``CONSTRUCT_REQUEST_BODY_BYTES`` with 413, before they are read where a length is given."""
 
+    # Daphne's page of its own errors names Daphne.
+    error_template = (
+        "<!doctype html><html lang='en'><title>%(title)s</title><h1>%(title)s</h1><p>%(body)s</p></html>"
+    )
     _is_refused = False
     _body_bytes = 0
 

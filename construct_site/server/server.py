@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 
 from construct_site.env import Config
 from construct_site.errors import CloseCode
+from construct_site.logs import describe_error
 from construct_site.server.http import LimitedWebRequest
 from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol
 
@@ -29,8 +30,12 @@ Application = Callable[
 ]
 
 
+class CannotServe(Exception):
+    """The address cannot be listened on, or the application failed to start."""
+
+
 class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
-    """One server process. :meth:`run` returns after SIGTERM or SIGINT."""
+    """One server process. :meth:`run` returns after SIGTERM or SIGINT. Raises :class:`CannotServe`."""
 
     def __init__(
         self, application: Application, config: Config, on_listening: Callable[[str, int], None]
@@ -48,7 +53,17 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         self._config = config
         self._on_listening = on_listening
         self._ports: list[Any] = []
-        self._lifespan = _Lifespan(application)
+        self._lifespan = _Lifespan(application, self._fail)
+        self._failure: str | None = None
+
+    def run(self) -> None:
+        super().run()
+        if self._failure:
+            raise CannotServe(self._failure)
+
+    def _fail(self, reason: str) -> None:
+        self._failure = reason
+        self.stop()
 
     def _install_protocols(self) -> None:
         self.ws_factory.protocol = ConstructWebSocketProtocol
@@ -71,6 +86,9 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         self._ports.append(port)
         address = port.getHost()
         self._on_listening(address.host, address.port)
+
+    def listen_error(self, failure: Any) -> None:
+        self._fail(f"HOST and PORT cannot be listened on: {failure.getErrorMessage()}")
 
     def kill_all_applications(self) -> Deferred[None]:
         """Called by Twisted before it stops: no new connections, 1012 to those that are, then the application's end."""
@@ -108,8 +126,9 @@ def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:
 class _Lifespan:
     """The ASGI lifespan protocol (ASGI specification, "Lifespan Protocol" 2.0), which Daphne leaves out."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, fail: Callable[[str], None]) -> None:
         self._application = application
+        self._fail = fail
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Future[Any] | None = None
 
@@ -118,6 +137,12 @@ class _Lifespan:
         self._task = asyncio.ensure_future(
             self._application({"type": "lifespan", "asgi": {"version": "3.0"}}, self._events.get, _ignore)
         )
+        self._task.add_done_callback(self._on_end)
+
+    def _on_end(self, task: asyncio.Future[Any]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._fail(f"the application failed to start or to end: {describe_error(error)}")
 
     async def stop(self) -> None:
         if self._task is None:
@@ -131,5 +156,5 @@ async def _ignore(_event: Any) -> None:
 
 
 def run(application: Application, on_listening: Callable[[str, int], None]) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop. Raises :class:`CannotServe`."""
     ConstructServer(application, settings.CONSTRUCT, on_listening).run()

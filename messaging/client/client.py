@@ -255,10 +255,10 @@ class ConstructClient:
                     Connect(session_token=self.session_token, receipts=self._receipts),
                     ConnectSuccess,
                 )
-            except RequestRefused as refusal:
+            except (RequestRefused, SessionEnded) as fault:
                 await connection.close()
-                if refusal.may_retry:
-                    raise ConnectionLost(refusal.text) from refusal
+                if isinstance(fault, RequestRefused) and fault.may_retry:
+                    raise ConnectionLost(fault.text) from fault
                 raise
             self._attempts = 0
         # Without a pause up to here: no newer send may come before these.

@@ -11,7 +11,7 @@ from itertools import islice
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, Error, InterfaceError, OperationalError
 from django.utils import timezone
 
 from construct_site.database import DatabaseThread
@@ -61,6 +61,11 @@ class _Put:
             if not future.done():
                 future.set_exception(error)
 
+    def abandon(self) -> None:
+        """The mailbox ends: the outcome stays unknown."""
+        for future in (self.future, *self.repeats):
+            future.cancel()
+
 
 class Mailbox:
     """One per process and event loop. :meth:`close` ends it."""
@@ -99,11 +104,15 @@ class Mailbox:
         return future
 
     async def _commit_all(self) -> None:
+        batch: list[_Put] = []
         try:
             while self._queue:
-                await self._commit(self._take_batch())
+                batch = self._take_batch()
+                await self._commit(batch)
         finally:
             self._committer = None
+            for put in batch:
+                put.abandon()
 
     def _take_batch(self) -> list[_Put]:
         """The next letters that fit one commit. A name stands in it once: repeats join, another body waits."""
@@ -185,7 +194,7 @@ class Mailbox:
                     await self._confirms.run(
                         self._store.confirm, [row_id for row_id, _ in batch], timezone.now()
                     )
-                except DatabaseError as error:
+                except Error as error:
                     log.warning(
                         "confirmation failed, trying again", rows=len(batch), error=type(error).__name__
                     )
@@ -200,12 +209,12 @@ class Mailbox:
             self._confirmer = None
 
     async def close(self) -> None:
-        """Finish the batches under way and end the threads."""
+        """Finish the batches under way and end the threads. Whoever still waits for an outcome is cancelled."""
         for task in (self._committer, self._confirmer):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         for put in self._queue:
-            put.future.cancel()
+            put.abandon()
         for thread in (self._commits, self._reads, self._confirms):
             await thread.close()

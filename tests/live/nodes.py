@@ -68,14 +68,16 @@ def query(backing: Backing, statement: str, *values: object) -> list[tuple[Any, 
 
 @dataclass
 class Sockets:
-    """Opens sockets and closes them all. Without a `server` they go to `server`."""
+    """Opens sockets and closes them all. Where no server is named they go to `server`."""
 
     server: Server
     private: set[str]
+    source: str = "127.0.0.1"
+    """The address that they come from, in 127.0.0.0/8."""
     opened: list[Dialogue] = field(default_factory=list)
 
-    async def open(self, server: Server | None = None, *, source: str = "127.0.0.1") -> Dialogue:
-        """A socket that is nobody's yet. `source` is the address that it comes from, in 127.0.0.0/8."""
+    async def open(self, server: Server | None = None) -> Dialogue:
+        """A socket that is nobody's yet."""
         transport = await connect(
             (server or self.server).websocket_url,
             compression=None,
@@ -83,24 +85,22 @@ class Sockets:
             ping_interval=None,
             close_timeout=5,
             max_queue=None,
-            local_addr=(source, 0),
+            local_addr=(self.source, 0),
         )
         return self._keep(Dialogue(transport, self.private))
 
     async def open_raw(
-        self, server: Server | None = None, *, answers_pings: bool = False, source: str = "127.0.0.1"
+        self, server: Server | None = None, *, answers_pings: bool = False
     ) -> tuple[Dialogue, RawSocket]:
         """The same with the pongs in the test's hands."""
         transport = await RawSocket.open(
-            (server or self.server).port, answers_pings=answers_pings, source=source
+            (server or self.server).port, answers_pings=answers_pings, source=self.source
         )
         return self._keep(Dialogue(transport, self.private)), transport
 
-    async def register(
-        self, server: Server | None = None, *, source: str = "127.0.0.1", **changes: Any
-    ) -> tuple[Dialogue, Person]:
+    async def register(self, server: Server | None = None, **changes: Any) -> tuple[Dialogue, Person]:
         """A socket of a new account."""
-        dialogue = await self.open(server, source=source)
+        dialogue = await self.open(server)
         return dialogue, await dialogue.register(**changes)
 
     async def register_absent(self, server: Server | None = None) -> Person:

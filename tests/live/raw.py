@@ -84,6 +84,12 @@ class RawSocket:
         """Cut the connection without a word."""
         self._writer.transport.abort()
 
+    def freeze(self) -> None:
+        """Stop reading for good, as a client that hangs: not even a close is answered."""
+        if self._task is not None:
+            self._task.cancel()
+            self._reader = asyncio.StreamReader()
+
     async def close(self) -> None:
         """Close in order: the server has read all that was sent before."""
         if self._task is None:

@@ -23,7 +23,7 @@ def three(pipeline: Pipeline) -> list[Reply]:
     return [pipeline.begin(due_at) for due_at in (1.0, 2.0, 3.0)]
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_replies_keep_the_order_of_the_requests(
     pipeline: Pipeline, written: list[bytes], order: tuple[int, ...]
 ) -> None:

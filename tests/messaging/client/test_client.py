@@ -394,6 +394,8 @@ class TestSessions:
         await peer.answer(SessionExpired())
         with pytest.raises(SessionEnded):
             await _receive(client)
+        with pytest.raises(ConnectionClosed):
+            await peer.request()
 
     async def test_after_trying_an_expired_token_one_can_log_in(
         self, server: ScriptedServer, client: ConstructClient

@@ -1,0 +1,324 @@
+"""Group commit, paging and confirmations, on the real database in the mailbox's own threads."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import Error, InterfaceError, OperationalError
+
+from construct_site.database import run_in_database_thread
+from construct_site.errors import ConstructError, ErrorCode
+from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
+from messaging.mailbox.mailbox import Mailbox
+from tests.messaging.doubles import PATIENCE_S, turns, until
+from tests.messaging.mailbox.conftest import make_letter
+from tests.messaging.mailbox.faulty import FaultyStore
+
+EVERYTHING = 10**9
+AWAY = OperationalError, InterfaceError
+
+
+@pytest.fixture
+def faulty_store(transactional_db: None) -> FaultyStore:
+    return FaultyStore()
+
+
+@pytest.fixture
+async def mailbox(faulty_store: FaultyStore, caps: Caps) -> AsyncIterator[Mailbox]:
+    """Commits at most five letters, or what reaches 1000 bytes."""
+    made = Mailbox(faulty_store, caps, batch_messages=5, batch_bytes=1000)
+    yield made
+    faulty_store.gate.set()
+    await made.close()
+
+
+def unseen(_outcome: Outcome) -> None:
+    """For letters whose announcement does not matter."""
+
+
+def letters_to(recipient: UUID, count: int, size: int = 1) -> list[Letter]:
+    return [make_letter(recipient, sealed=bytes([number]) * size) for number in range(count)]
+
+
+async def outcome_of(future: asyncio.Future[Outcome]) -> Outcome:
+    return await asyncio.wait_for(asyncio.shield(future), PATIENCE_S)
+
+
+async def sealed_waiting(mailbox: Mailbox, recipient: UUID) -> list[bytes]:
+    return [row.sealed for row in (await mailbox.page(recipient, [], EVERYTHING, EVERYTHING)).rows]
+
+
+async def hold_the_next_commit(mailbox: Mailbox, store: FaultyStore, letter: Letter) -> None:
+    """Put a letter whose commit stays under way until the store's gate opens."""
+    store.gate.clear()
+    mailbox.put(letter, unseen)
+    await until(lambda: store.begun.acquire(blocking=False))
+
+
+class TestPut:
+    async def test_a_letter_is_on_disk_when_its_future_ends(self, mailbox: Mailbox, recipient: UUID) -> None:
+        outcome = await outcome_of(mailbox.put(make_letter(recipient, sealed=b"kept"), unseen))
+        assert outcome.verdict is Verdict.STORED
+        assert await sealed_waiting(mailbox, recipient) == [b"kept"]
+
+    async def test_letters_that_wait_together_go_down_together_in_their_order(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        letters = letters_to(recipient, 4)
+        order: list[int] = []
+        futures = [mailbox.put(letter, unseen) for letter in letters]
+        for number, future in enumerate(futures):
+            future.add_done_callback(lambda _, number=number: order.append(number))
+        outcomes = await asyncio.gather(*futures)
+        assert faulty_store.batches == [letters]
+        assert order == [0, 1, 2, 3]
+        assert [outcome.row_id for outcome in outcomes] == sorted(outcome.row_id for outcome in outcomes)
+        assert [outcome.waiting_before for outcome in outcomes] == [0, 1, 2, 3]
+
+    async def test_batches_are_bounded_by_messages(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        await asyncio.gather(*(mailbox.put(letter, unseen) for letter in letters_to(recipient, 12)))
+        assert [len(batch) for batch in faulty_store.batches] == [5, 5, 2]
+
+    async def test_batches_are_bounded_by_bytes(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        sizes = [600, 600, 999, 1, 5000, 10]
+        letters = [make_letter(recipient, sealed=bytes(size)) for size in sizes]
+        await asyncio.gather(*(mailbox.put(letter, unseen) for letter in letters))
+        of_batches = [[len(letter.sealed) for letter in batch] for batch in faulty_store.batches]
+        assert of_batches == [[600, 600], [999, 1], [5000], [10]]
+
+    async def test_what_comes_during_a_commit_goes_down_with_the_next(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        first, *others = letters_to(recipient, 4)
+        await hold_the_next_commit(mailbox, faulty_store, first)
+        futures = [mailbox.put(letter, unseen) for letter in others]
+        faulty_store.gate.set()
+        await asyncio.gather(*futures)
+        assert faulty_store.batches == [[first], others]
+
+    async def test_a_refused_letter_is_told_so(self, mailbox: Mailbox) -> None:
+        announced: list[Outcome] = []
+        outcome = await outcome_of(mailbox.put(make_letter(uuid4()), announced.append))
+        assert outcome.verdict is Verdict.UNKNOWN_RECIPIENT
+        assert announced == []
+
+
+class TestAnnouncing:
+    async def test_each_is_announced_in_order_before_its_future_ends(
+        self, mailbox: Mailbox, recipient: UUID
+    ) -> None:
+        steps: list[str] = []
+
+        def put(number: int, letter: Letter) -> asyncio.Future[Outcome]:
+            future = mailbox.put(letter, lambda _outcome: steps.append(f"announced {number}: {future.done()}"))
+            return future
+
+        await asyncio.gather(
+            *(put(number, letter) for number, letter in enumerate(letters_to(recipient, 3)))
+        )
+        assert steps == ["announced 0: False", "announced 1: False", "announced 2: False"]
+
+    async def test_a_stored_letter_is_announced_though_nobody_waits_any_more(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        announced: list[Outcome] = []
+        faulty_store.gate.clear()
+        future = mailbox.put(make_letter(recipient, sealed=b"kept"), announced.append)
+        await until(lambda: faulty_store.begun.acquire(blocking=False))
+        future.cancel()
+        faulty_store.gate.set()
+        await until(lambda: bool(announced))
+        assert announced[0].verdict is Verdict.STORED
+        assert await sealed_waiting(mailbox, recipient) == [b"kept"]
+
+    async def test_a_repeat_is_not_announced(self, mailbox: Mailbox, recipient: UUID) -> None:
+        letter = make_letter(recipient)
+        announced: list[Outcome] = []
+        first = await outcome_of(mailbox.put(letter, announced.append))
+        repeated = await outcome_of(mailbox.put(letter, announced.append))
+        assert repeated == Outcome(Verdict.REPEATED, first.row_id)
+        assert announced == [first]
+
+
+class TestRepeats:
+    async def test_repeats_in_one_batch_join_the_first(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        letter, other = make_letter(recipient), make_letter(recipient)
+        announced: list[Outcome] = []
+        outcomes = await asyncio.gather(
+            *(mailbox.put(each, announced.append) for each in (letter, letter, other, letter))
+        )
+        assert faulty_store.batches == [[letter, other]]
+        assert [outcome.verdict.name for outcome in outcomes] == ["STORED", "REPEATED", "STORED", "REPEATED"]
+        assert outcomes[1] == outcomes[3] == Outcome(Verdict.REPEATED, outcomes[0].row_id)
+        assert len(announced) == 2
+
+    async def test_repeats_of_a_refused_letter_are_refused_alike(self, mailbox: Mailbox) -> None:
+        letter = make_letter(uuid4())
+        outcomes = await asyncio.gather(mailbox.put(letter, unseen), mailbox.put(letter, unseen))
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.UNKNOWN_RECIPIENT] * 2
+
+    async def test_another_body_of_the_same_name_conflicts(self, mailbox: Mailbox, recipient: UUID) -> None:
+        name = b"n" * 16
+        bodies = [make_letter(recipient, name=name, body=body * 16) for body in (b"1", b"2")]
+        outcomes = await asyncio.gather(*(mailbox.put(letter, unseen) for letter in bodies))
+        assert [outcome.verdict for outcome in outcomes] == [Verdict.STORED, Verdict.CONFLICTING]
+
+    async def test_a_repeat_keeps_the_letter_of_one_who_gave_up(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        await hold_the_next_commit(mailbox, faulty_store, make_letter(recipient, sealed=b"first"))
+        letter = make_letter(recipient, sealed=b"twice")
+        given_up = mailbox.put(letter, unseen)
+        repeat = mailbox.put(letter, unseen)
+        given_up.cancel()
+        faulty_store.gate.set()
+        assert (await outcome_of(repeat)).verdict is Verdict.REPEATED
+        assert await sealed_waiting(mailbox, recipient) == [b"first", b"twice"]
+
+
+class TestFaults:
+    @pytest.mark.parametrize("bad", [{0}, {3}, {1, 2}])
+    async def test_a_letter_that_the_database_refuses_fails_alone(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, bad: set[int]
+    ) -> None:
+        letters = letters_to(recipient, 5)
+        faulty_store.poison = {letters[number].sealed for number in bad}
+        outcomes = await asyncio.gather(
+            *(mailbox.put(letter, unseen) for letter in letters), return_exceptions=True
+        )
+        for number, outcome in enumerate(outcomes):
+            if number in bad:
+                assert isinstance(outcome, ConstructError)
+                assert outcome.code is ErrorCode.QUEUE_FAILED
+            else:
+                assert isinstance(outcome, Outcome)
+                assert outcome.verdict is Verdict.STORED
+        good = [letter.sealed for number, letter in enumerate(letters) if number not in bad]
+        assert await sealed_waiting(mailbox, recipient) == good
+
+    @pytest.mark.parametrize("fault", AWAY)
+    async def test_while_the_database_is_away_nothing_overtakes(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, fault: type[Error]
+    ) -> None:
+        faulty_store.put_faults.extend([fault("away"), fault("away")])
+        letters = letters_to(recipient, 8)
+        outcomes = await asyncio.gather(*(mailbox.put(letter, unseen) for letter in letters))
+        assert faulty_store.batches == [letters[:5]] * 3 + [letters[5:]]
+        assert {outcome.verdict for outcome in outcomes} == {Verdict.STORED}
+        assert await sealed_waiting(mailbox, recipient) == [letter.sealed for letter in letters]
+
+    async def test_a_letter_given_up_meanwhile_is_not_tried_again(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        faulty_store.put_faults.append(OperationalError("away"))
+        letters = letters_to(recipient, 3)
+        futures = [mailbox.put(letter, unseen) for letter in letters]
+        await until(lambda: not faulty_store.put_faults)
+        futures[1].cancel()
+        await outcome_of(futures[2])
+        assert faulty_store.batches == [letters, [letters[0], letters[2]]]
+        assert await sealed_waiting(mailbox, recipient) == [letters[0].sealed, letters[2].sealed]
+
+    async def test_what_everybody_gave_up_ends_the_retries(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        faulty_store.put_faults.append(OperationalError("away"))
+        future = mailbox.put(make_letter(recipient), unseen)
+        await until(lambda: not faulty_store.put_faults)
+        future.cancel()
+        later = await outcome_of(mailbox.put(make_letter(recipient, sealed=b"later"), unseen))
+        assert later.verdict is Verdict.STORED
+        assert await sealed_waiting(mailbox, recipient) == [b"later"]
+
+
+class TestConfirm:
+    async def test_what_is_confirmed_is_a_stub_when_the_callback_comes(
+        self, mailbox: Mailbox, recipient: UUID
+    ) -> None:
+        letters = letters_to(recipient, 3)
+        outcomes = await asyncio.gather(*(mailbox.put(letter, unseen) for letter in letters))
+        done: list[int] = []
+        mailbox.confirm([outcomes[0].row_id, outcomes[2].row_id], done.append)
+        await until(lambda: len(done) == 2)
+        assert done == [outcomes[0].row_id, outcomes[2].row_id]
+        assert await sealed_waiting(mailbox, recipient) == [letters[1].sealed]
+        again = await outcome_of(mailbox.put(letters[0], unseen))
+        assert again.verdict is Verdict.CONFIRMED
+
+    @pytest.mark.parametrize("fault", AWAY)
+    async def test_a_confirmation_is_tried_until_it_succeeds(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, fault: type[Error]
+    ) -> None:
+        outcome = await outcome_of(mailbox.put(make_letter(recipient), unseen))
+        faulty_store.confirm_faults.append(fault("away"))
+        done: list[int] = []
+        mailbox.confirm([outcome.row_id], done.append)
+        await until(lambda: not faulty_store.confirm_faults)
+        assert done == []
+        await until(lambda: bool(done))
+        assert done == [outcome.row_id]
+        assert faulty_store.confirmations == [[outcome.row_id]] * 2
+        assert await sealed_waiting(mailbox, recipient) == []
+
+    async def test_confirming_nothing_asks_the_database_nothing(
+        self, mailbox: Mailbox, faulty_store: FaultyStore
+    ) -> None:
+        mailbox.confirm([], pytest.fail)
+        await turns()
+        assert faulty_store.confirmations == []
+
+    async def test_discarded_rows_are_gone(self, mailbox: Mailbox, recipient: UUID) -> None:
+        outcome = await outcome_of(mailbox.put(make_letter(recipient, sealed=bytes(7)), unseen))
+        assert (await mailbox.count(recipient))[:2] == (1, 7)
+        await mailbox.discard([outcome.row_id])
+        assert await mailbox.count(recipient) == (0, 0, None)
+
+
+class TestClose:
+    async def test_no_thread_is_left(self, faulty_store: FaultyStore, caps: Caps, recipient: UUID) -> None:
+        mailbox = Mailbox(faulty_store, caps, batch_messages=5, batch_bytes=1000)
+        outcome = await outcome_of(mailbox.put(make_letter(recipient), unseen))
+        await mailbox.page(recipient, [], 1, 1)
+        done: list[int] = []
+        mailbox.confirm([outcome.row_id], done.append)
+        await until(lambda: bool(done))
+        names = {thread.name for thread in threading.enumerate()}
+        assert {name for name in names if name.startswith("mailbox-")}
+        await mailbox.close()
+        names = {thread.name for thread in threading.enumerate()}
+        assert not {name for name in names if name.startswith("mailbox-")}
+
+    async def test_a_commit_under_way_is_finished_and_nobody_is_left_waiting(
+        self, faulty_store: FaultyStore, caps: Caps, recipient: UUID
+    ) -> None:
+        faults: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
+        mailbox = Mailbox(faulty_store, caps, batch_messages=2, batch_bytes=1000)
+        faulty_store.gate.clear()
+        letters = letters_to(recipient, 4)
+        repeated = [*letters[:2], letters[0], *letters[2:], letters[2]]
+        futures = [mailbox.put(letter, unseen) for letter in repeated]
+        await until(lambda: faulty_store.begun.acquire(blocking=False))
+        closing = asyncio.ensure_future(mailbox.close())
+        await turns()
+        faulty_store.gate.set()
+        await asyncio.wait_for(closing, PATIENCE_S)
+        await asyncio.wait(futures, timeout=PATIENCE_S)
+        assert all(future.done() for future in futures)
+        assert faulty_store.batches == [letters[:2]]
+        page = await run_in_database_thread(faulty_store.page, recipient, [], EVERYTHING, EVERYTHING)
+        assert [row.sealed for row in page.rows] == [letter.sealed for letter in letters[:2]]
+        gc.collect()
+        assert faults == []

@@ -1,0 +1,493 @@
+"""One identity on one socket, against a mailbox in memory: what is handed, what is confirmed, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from django.db import InterfaceError, OperationalError
+
+from construct_site.errors import CloseCode, ErrorCode
+from messaging import connection as connection_module
+from messaging.connection import Connection
+from tests.messaging.conftest import Amounts
+from tests.messaging.doubles import ModelRows, RecordingSocket, begun, identity, message_frame, turns, until
+
+FRAMES = [bytes([number]) * 10 for number in range(100)]
+
+
+@pytest.fixture
+def rows() -> ModelRows:
+    return ModelRows()
+
+
+def store_all(rows: ModelRows, frames: list[bytes]) -> list[int]:
+    return [rows.store(frame)[0] for frame in frames]
+
+
+def offer_all(rows: ModelRows, connection: Connection, frames: list[bytes]) -> list[bool]:
+    return [connection.offer(*rows.store(frame)) for frame in frames]
+
+
+def answer(connection: Connection, socket: RecordingSocket) -> None:
+    """The client answers the newest ping."""
+    connection.pong(socket.pings[-1])
+
+
+class TestHandingOver:
+    async def test_nothing_is_handed_before_the_success_frame(self, rows: ModelRows) -> None:
+        socket = RecordingSocket()
+        connection = Connection(identity(), socket, rows)
+        store_all(rows, FRAMES[:1])
+        assert not connection.offer(*rows.store(FRAMES[1]))
+        await turns()
+        assert (socket.frames, rows.pages) == ([], 0)
+        connection.begin()
+        await turns()
+        assert socket.frames == FRAMES[:2]
+
+    async def test_what_waits_comes_first_and_in_order(self, rows: ModelRows) -> None:
+        store_all(rows, FRAMES[:5])
+        _, socket = await begun(rows)
+        assert socket.frames == FRAMES[:5]
+
+    async def test_a_connection_with_everything_is_handed_messages_directly(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        pages = rows.pages
+        assert offer_all(rows, connection, FRAMES[:3]) == [True, True, True]
+        assert socket.frames == FRAMES[:3]
+        assert rows.pages == pages
+
+    async def test_a_message_stored_during_the_first_page_comes_once(self, rows: ModelRows) -> None:
+        socket = RecordingSocket()
+        connection = Connection(identity(), socket, rows)
+        connection.begin()
+        assert offer_all(rows, connection, FRAMES[:2]) == [False, False]
+        await turns()
+        assert socket.frames == FRAMES[:2]
+        assert connection.offer(*rows.store(FRAMES[2]))
+
+    async def test_more_waiting_than_was_handed_means_a_lost_ring(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        store_all(rows, FRAMES[:1])
+        assert not connection.offer(*rows.store(FRAMES[1]))
+        assert socket.frames == []
+        await turns()
+        assert socket.frames == FRAMES[:2]
+
+    async def test_a_ring_that_comes_late_is_not_trusted(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        late, _ = rows.begin_store()
+        assert connection.offer(*rows.store(FRAMES[1]))
+        rows.end_store(late, FRAMES[0])
+        assert not connection.offer(late, 0, FRAMES[0])
+        assert socket.frames == FRAMES[1:2]
+        await turns()
+        assert socket.frames == [FRAMES[1], FRAMES[0]]
+
+    async def test_a_second_ring_for_a_handed_row_hands_nothing(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        ring = rows.store(FRAMES[0])
+        assert connection.offer(*ring)
+        assert connection.offer(*ring)
+        assert socket.frames == FRAMES[:1]
+
+    async def test_a_look_finds_what_was_not_offered(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        row, *_ = store_all(rows, FRAMES[:2])
+        assert not connection.has_been_handed(row)
+        connection.look()
+        await turns()
+        assert socket.frames == FRAMES[:2]
+        assert connection.has_been_handed(row)
+
+    async def test_unreadable_rows_are_discarded_and_the_rest_comes(self, rows: ModelRows) -> None:
+        stored = store_all(rows, FRAMES[:4])
+        rows.unreadable = {stored[0], stored[2]}
+        _, socket = await begun(rows)
+        assert socket.frames == [FRAMES[1], FRAMES[3]]
+        assert rows.discarded == [stored[0], stored[2]]
+
+    async def test_a_page_that_comes_after_the_end_is_not_handed(self) -> None:
+        rows = ModelRows(is_stepwise=True)
+        store_all(rows, FRAMES[:1])
+        connection, socket = await begun(rows)
+        connection.detach()
+        rows.step()
+        rows.step()
+        await turns()
+        assert (rows.pages, socket.frames) == (1, [])
+
+    @pytest.mark.parametrize("failure", [OperationalError, InterfaceError])
+    async def test_paging_is_tried_again_while_the_database_is_away(
+        self, rows: ModelRows, failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection_module, "_PAGING_RETRY_S", 0.001)
+        store_all(rows, FRAMES[:1])
+        rows.failures = [failure("away"), failure("away")]
+        _, socket = await begun(rows)
+        await until(lambda: bool(socket.frames))
+        assert (socket.frames, rows.pages) == (FRAMES[:1], 3)
+
+
+class TestWindow:
+    @pytest.fixture(autouse=True)
+    def small_windows(self, amounts: Amounts) -> None:
+        amounts(window_messages=2, window_bytes=100, window_messages_max=8, window_bytes_max=1000)
+
+    async def test_a_full_window_takes_nothing_until_a_confirmation(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        assert offer_all(rows, connection, FRAMES[:5]) == [True, True, False, False, False]
+        await turns()
+        assert socket.frames == FRAMES[:2]
+        answer(connection, socket)
+        await turns()
+        answer(connection, socket)
+        await turns()
+        assert socket.frames == FRAMES[:5]
+
+    async def test_the_window_doubles_with_each_pong_up_to_its_most(self, rows: ModelRows) -> None:
+        store_all(rows, FRAMES[:40])
+        connection, socket = await begun(rows)
+        unconfirmed = [len(socket.frames)]
+        while len(socket.frames) < 40:
+            answer(connection, socket)
+            await turns()
+            unconfirmed.append(len(socket.frames) - len(rows.confirmed))
+        assert socket.frames == FRAMES[:40]
+        assert unconfirmed[:4] == [2, 4, 8, 8]
+        assert max(unconfirmed) == 8
+
+    async def test_bytes_fill_the_window_too(self, rows: ModelRows) -> None:
+        connection, _ = await begun(rows)
+        assert connection.offer(*rows.store(bytes(60)))
+        assert not connection.offer(*rows.store(bytes(60)))
+
+    async def test_one_message_is_handed_whatever_its_size(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        big = bytes(5000)
+        assert connection.offer(*rows.store(big))
+        assert not connection.offer(*rows.store(b"x"))
+        await turns()
+        assert socket.frames == [big]
+        answer(connection, socket)
+        await turns()
+        assert socket.frames == [big, b"x"]
+
+    async def test_a_caught_up_connection_takes_messages_directly_again(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        offer_all(rows, connection, FRAMES[:3])
+        answer(connection, socket)
+        await turns()
+        rows.commit_stubs()
+        pages = rows.pages
+        assert connection.offer(*rows.store(FRAMES[3]))
+        assert socket.frames == FRAMES[:4]
+        assert rows.pages == pages
+
+
+class TestPongs:
+    async def test_a_pong_confirms_what_went_before_its_ping(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        offer_all(rows, connection, FRAMES[:3])
+        # One ping at a time: it follows the first message, the other two wait for the next.
+        assert len(socket.pings) == 1
+        answer(connection, socket)
+        assert rows.confirmed == [1]
+        assert len(socket.pings) == 2
+        answer(connection, socket)
+        assert rows.confirmed == [1, 2, 3]
+        assert len(socket.pings) == 2
+
+    async def test_the_payload_is_a_nonce_and_a_counter(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        offer_all(rows, connection, FRAMES[:2])
+        answer(connection, socket)
+        first, second = socket.pings
+        assert (len(first), len(second)) == (16, 16)
+        assert first[:8] == second[:8]
+        assert (first[8:], second[8:]) == ((1).to_bytes(8, "big"), (2).to_bytes(8, "big"))
+
+    async def test_two_identities_have_two_nonces(self, rows: ModelRows) -> None:
+        socket = RecordingSocket()
+        for frame in FRAMES[:2]:
+            connection, _ = await begun(rows, socket)
+            connection.offer(*rows.store(frame))
+            connection.detach()
+        first, second = socket.pings[0], socket.pings[-1]
+        assert first[:8] != second[:8]
+
+    @pytest.mark.parametrize(
+        "forge",
+        [
+            lambda ping: bytes(8) + ping[8:],
+            lambda ping: ping[:8] + (0).to_bytes(8, "big"),
+            lambda ping: ping[:8] + (2).to_bytes(8, "big"),
+            lambda _ping: b"",
+            lambda ping: ping[:-1],
+            lambda ping: ping + b"\x00",
+        ],
+        ids=["another nonce", "an older counter", "a counter to come", "empty", "short", "long"],
+    )
+    async def test_another_payload_confirms_nothing(
+        self, rows: ModelRows, forge: Callable[[bytes], bytes]
+    ) -> None:
+        connection, socket = await begun(rows)
+        connection.offer(*rows.store(FRAMES[0]))
+        connection.pong(forge(socket.pings[-1]))
+        assert rows.confirmed == []
+        answer(connection, socket)
+        assert rows.confirmed == [1]
+
+    async def test_the_same_pong_again_confirms_nothing_more(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        offer_all(rows, connection, FRAMES[:2])
+        first = socket.pings[0]
+        connection.pong(first)
+        connection.pong(first)
+        assert rows.confirmed == [1]
+
+    async def test_a_pong_that_nobody_asked_for_is_harmless(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        connection.pong(b"unasked")
+        assert (rows.confirmed, socket.pings) == ([], [])
+
+    async def test_after_the_identity_ended_a_pong_confirms_nothing(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        connection.offer(*rows.store(FRAMES[0]))
+        connection.detach()
+        answer(connection, socket)
+        assert rows.confirmed == []
+
+    async def test_a_confirmed_row_is_not_handed_again_before_it_is_forgotten(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        row_id, _, frame = ring = rows.store(FRAMES[0])
+        connection.offer(*ring)
+        answer(connection, socket)
+        # The stub is not on disk yet: a page would find the row.
+        connection.look()
+        await turns()
+        assert connection.offer(row_id, 0, frame)
+        assert socket.frames == FRAMES[:1]
+        rows.commit_stubs()
+        assert not connection.has_been_handed(row_id)
+        connection.look()
+        await turns()
+        assert socket.frames == FRAMES[:1]
+
+    async def test_a_late_ring_for_a_forgotten_row_hands_nothing(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        ring = rows.store(FRAMES[0])
+        connection.offer(*ring)
+        answer(connection, socket)
+        rows.commit_stubs()
+        assert not connection.offer(*ring)
+        await turns()
+        assert socket.frames == FRAMES[:1]
+
+
+class TestReceipts:
+    async def test_a_pong_proves_life_alone(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        connection.offer(*rows.store(message_frame()))
+        answer(connection, socket)
+        assert rows.confirmed == []
+
+    async def test_what_the_client_stored_is_confirmed(self, rows: ModelRows) -> None:
+        ids = [f"0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b{number:02}" for number in range(3)]
+        connection, _ = await begun(rows, receipts=True)
+        offer_all(rows, connection, [message_frame(message_id=each) for each in ids])
+        connection.received([ids[2], ids[0]])
+        assert rows.confirmed == [3, 1]
+        connection.received([ids[2], ids[0], "unknown", ids[1].upper()])
+        assert rows.confirmed == [3, 1]
+        connection.received([ids[1]])
+        assert rows.confirmed == [3, 1, 2]
+
+    async def test_of_two_senders_messages_with_one_id_each_mention_confirms_the_oldest(
+        self, rows: ModelRows
+    ) -> None:
+        same = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77"
+        connection, _ = await begun(rows, receipts=True)
+        offer_all(rows, connection, [message_frame(message_id=same) for _ in range(2)])
+        connection.received([same])
+        assert rows.confirmed == [1]
+        connection.received([same, same])
+        assert rows.confirmed == [1, 2]
+
+    async def test_receipts_open_the_window(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_messages=1, window_messages_max=1)
+        ids = [f"0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b{number:02}" for number in range(3)]
+        frames = [message_frame(message_id=each) for each in ids]
+        store_all(rows, frames)
+        connection, socket = await begun(rows, receipts=True)
+        for number in range(3):
+            assert socket.frames == frames[: number + 1]
+            connection.received([ids[number]])
+            await turns()
+        assert rows.confirmed == [1, 2, 3]
+
+    async def test_without_the_extension_they_confirm_nothing(self, rows: ModelRows) -> None:
+        message_id = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77"
+        connection, _ = await begun(rows)
+        connection.offer(*rows.store(message_frame(message_id=message_id)))
+        connection.received([message_id])
+        assert rows.confirmed == []
+
+
+class TestWithoutPongs:
+    """On a server that passes no pongs on."""
+
+    AGE_S = 0.05
+
+    @pytest.fixture(autouse=True)
+    def short_age(self, amounts: Amounts) -> None:
+        amounts(confirm_without_pong_s=self.AGE_S, heartbeat_s=0.001, pong_s=0.001, stall_s=0.001)
+
+    @pytest.fixture
+    def socket(self) -> RecordingSocket:
+        return RecordingSocket(has_pongs=False)
+
+    async def test_a_message_is_confirmed_by_its_age_and_not_earlier(
+        self, rows: ModelRows, socket: RecordingSocket
+    ) -> None:
+        clock = asyncio.get_running_loop().time
+        connection, _ = await begun(rows, socket)
+        confirmed_at: dict[int, float] = {}
+        handed_at: dict[int, float] = {}
+        for frame in FRAMES[:2]:
+            ring = rows.store(frame)
+            handed_at[ring[0]] = clock()
+            assert connection.offer(*ring)
+            await asyncio.sleep(self.AGE_S / 2)
+
+        def note() -> bool:
+            for row in rows.confirmed:
+                confirmed_at.setdefault(row, clock())
+            return len(confirmed_at) == 2
+
+        await until(note)
+        # The loop rounds its clock to milliseconds.
+        assert all(confirmed_at[row] >= handed_at[row] + self.AGE_S - 0.002 for row in (1, 2))
+        assert rows.confirmed == [1, 2]
+
+    async def test_nothing_is_pinged_and_silence_is_no_fault(
+        self, rows: ModelRows, socket: RecordingSocket
+    ) -> None:
+        connection, _ = await begun(rows, socket)
+        connection.probe()
+        connection.offer(*rows.store(FRAMES[0]))
+        await until(lambda: bool(rows.confirmed))
+        assert (socket.pings, socket.closes) == ([], [])
+
+    async def test_a_connection_that_ended_confirms_nothing(
+        self, rows: ModelRows, socket: RecordingSocket
+    ) -> None:
+        connection, _ = await begun(rows, socket)
+        connection.offer(*rows.store(FRAMES[0]))
+        connection.detach()
+        other, _ = await begun(ModelRows(), RecordingSocket(has_pongs=False))
+        later = ModelRows()
+        other._rows = later
+        other.offer(*later.store(FRAMES[0]))
+        await until(lambda: bool(later.confirmed))
+        assert rows.confirmed == []
+
+    async def test_receipts_confirm_there_too(self, rows: ModelRows, socket: RecordingSocket) -> None:
+        message_id = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77"
+        connection, _ = await begun(rows, socket, receipts=True)
+        connection.offer(*rows.store(message_frame(message_id=message_id)))
+        await asyncio.sleep(2 * self.AGE_S)
+        assert rows.confirmed == []
+        connection.received([message_id])
+        assert rows.confirmed == [1]
+
+
+class TestHeartbeat:
+    async def test_an_idle_connection_is_pinged_and_its_pong_keeps_it(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(heartbeat_s=0.2, pong_s=0.2)
+        connection, socket = await begun(rows)
+        for number in range(1, 4):
+            await until(lambda number=number: len(socket.pings) == number)  # type: ignore[misc]
+            answer(connection, socket)
+        assert len(set(socket.pings)) == 3
+        assert socket.closes == []
+        connection.detach()
+
+    async def test_a_client_that_talks_is_not_pinged(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(heartbeat_s=0.3)
+        connection, socket = await begun(rows)
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + 0.6
+        while loop.time() < ends_at:
+            connection.heard()
+            await asyncio.sleep(0.005)
+        assert socket.pings == []
+        await until(lambda: len(socket.pings) == 1)
+        connection.detach()
+
+    async def test_an_overdue_pong_closes_the_connection(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(heartbeat_s=0.01, pong_s=0.02)
+        connection, socket = await begun(rows)
+        socket.on_close = connection.detach
+        await until(lambda: bool(socket.closes))
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+        assert len(socket.pings) == 1
+
+    async def test_messages_that_nobody_confirms_close_the_connection(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(heartbeat_s=0.01, pong_s=1000.0, stall_s=0.05)
+        connection, socket = await begun(rows)
+        socket.on_close = connection.detach
+        connection.offer(*rows.store(FRAMES[0]))
+        await until(lambda: bool(socket.closes))
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+        assert rows.confirmed == []
+
+    async def test_a_client_that_takes_messages_and_answers_no_ping_is_found(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(heartbeat_s=0.01, pong_s=0.02)
+        connection, socket = await begun(rows, receipts=True)
+        socket.on_close = connection.detach
+        connection.offer(*rows.store(message_frame()))
+        assert len(socket.pings) == 1
+        await until(lambda: bool(socket.closes))
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+
+    async def test_a_probed_client_is_silent_until_it_is_heard(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        asked_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.001)
+        connection.probe()
+        connection.probe()
+        assert len(socket.pings) == 1
+        assert connection.is_silent_since(asked_at + 0.001)
+        answer(connection, socket)
+        assert not connection.is_silent_since(asked_at)
+
+    async def test_after_detach_no_timer_is_left(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(heartbeat_s=0.001, pong_s=0.001)
+        connection, socket = await begun(rows)
+        connection.detach()
+        other, other_socket = await begun(rows)
+        other_socket.on_close = other.detach
+        await until(lambda: bool(other_socket.closes))
+        assert (socket.pings, socket.closes) == ([], [])
+
+
+class TestExpiry:
+    async def test_an_ended_session_ends_the_socket(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        connection.expire()
+        assert (socket.expiries, connection.has_ended) == (1, False)
+
+    async def test_while_it_logs_out_itself_the_end_is_only_noted(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        connection.is_leaving = True
+        connection.expire()
+        assert (socket.expiries, connection.has_ended) == (0, True)

@@ -1,0 +1,128 @@
+"""Whatever becomes of rings, pages, pongs and stubs: one sender's messages arrive in order, once, and all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from django.test import override_settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django.conf import settings as django_settings
+from tests.messaging.doubles import ModelRows, RecordingSocket, begun, turns
+from messaging.connection import Connection
+
+SENDERS = 2
+
+
+class World:
+    """Two senders on two processes, one recipient, and a channel layer that loses and delays rings."""
+
+    def __init__(self, rows: ModelRows, connection: Connection, socket: RecordingSocket) -> None:
+        self.rows = rows
+        self.connection = connection
+        self.socket = socket
+        self.sent = 0
+        self._numbers = [0] * SENDERS
+        self._begun: list[tuple[int, int, bytes] | None] = [None] * SENDERS
+        self._late: list[tuple[int, int, bytes]] = []
+        self._answered = 0
+
+    def begin(self, sender: int) -> None:
+        """A process begins to store: others may commit before it does."""
+        if self._begun[sender] is None:
+            self._numbers[sender] += 1
+            frame = bytes([sender, *self._numbers[sender].to_bytes(2, "big"), *bytes(7)])
+            self._begun[sender] = (*self.rows.begin_store(), frame)
+
+    def store(self, sender: int, ring: str) -> None:
+        self.begin(sender)
+        stored = self._begun[sender]
+        assert stored is not None
+        self._begun[sender] = None
+        row_id, before, frame = stored
+        self.rows.end_store(row_id, frame)
+        self.sent += 1
+        if ring == "heard":
+            self.connection.offer(row_id, before, frame)
+        elif ring == "late":
+            self._late.append((row_id, before, frame))
+
+    def ring_late(self, which: int) -> None:
+        if self._late:
+            self.connection.offer(*self._late.pop(which % len(self._late)))
+
+    def pong(self) -> None:
+        if len(self.socket.pings) > self._answered:
+            self._answered = len(self.socket.pings)
+            self.connection.pong(self.socket.pings[-1])
+
+    async def settle(self) -> None:
+        """Everything ends well: the open commits, the look, the pages, the pongs and the stubs."""
+        for sender in range(SENDERS):
+            if self._begun[sender] is not None:
+                self.store(sender, "lost")
+        self.rows.is_stepwise = False
+        self.rows.step()
+        self.rows.step()
+        self.connection.look()
+        for _ in range(10 * self.sent + 10):
+            await turns(4)
+            self.pong()
+            self.rows.commit_stubs()
+
+    def check(self) -> None:
+        seen: list[list[int]] = [[] for _ in range(SENDERS)]
+        for frame in self.socket.frames:
+            seen[frame[0]].append(int.from_bytes(frame[1:3], "big"))
+        for numbers in seen:
+            assert numbers == sorted(set(numbers))
+
+
+Step = Callable[[World], None]
+senders = st.integers(0, SENDERS - 1)
+steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
+    st.tuples(st.just("store"), senders, st.sampled_from(["heard", "heard", "late", "lost"])),
+    st.tuples(st.just("begin"), senders),
+    st.tuples(st.just("ring_late"), st.integers(0, 5)),
+    st.tuples(st.just("pong")),
+    st.tuples(st.just("stubs")),
+    st.tuples(st.just("page")),
+    st.tuples(st.just("look")),
+)
+
+
+async def play(history: list[tuple[object, ...]]) -> World:
+    rows = ModelRows(is_stepwise=True)
+    rows.step()
+    rows.step()
+    connection, socket = await begun(rows)
+    world = World(rows, connection, socket)
+    actions = {
+        "store": world.store,
+        "begin": world.begin,
+        "ring_late": world.ring_late,
+        "pong": world.pong,
+        "stubs": rows.commit_stubs,
+        "page": rows.step,
+        "look": connection.look,
+    }
+    for name, *arguments in history:
+        actions[name](*arguments)
+        await turns(3)
+        world.check()
+    await world.settle()
+    world.check()
+    connection.detach()
+    return world
+
+
+@given(st.lists(steps, max_size=40), st.integers(1, 4))
+@settings(max_examples=15000)
+def test_order_once_and_all(history: list[tuple[object, ...]], window: int) -> None:
+    config = replace(django_settings.CONSTRUCT, window_messages=window, window_messages_max=4 * window)
+    with override_settings(CONSTRUCT=config):
+        world = asyncio.run(play(history))
+    assert len(world.socket.frames) == world.sent
