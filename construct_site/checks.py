@@ -109,7 +109,8 @@ def _production_problems(config: Config) -> Iterator[str]:
         yield f"{variable('dedup_key')} must not be a mailbox key as well."
     yield from _host_problems(config.hosts)
     if not config.limits_on and not config.limits_off_confirmed:
-        yield f"{variable('limits')}=off lifts every limit; say {variable('limits_off_confirmed')}=yes if that is meant."
+        confirmation = f"{variable('limits_off_confirmed')}=yes"
+        yield f"{variable('limits')}=off lifts every limit; say {confirmation} if that is meant."
     memory_kib, passes = config.password_hash_memory_kib, config.password_hash_passes
     if not any(memory_kib >= memory and passes >= count for memory, count in _OWASP_ARGON2ID):
         yield (

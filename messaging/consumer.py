@@ -173,7 +173,10 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         return message if route.has_reply else None
 
     def _on_identity_changed(self) -> None:
-        if self.session.is_authenticated:
+        if self._is_closing:
+            # The socket closed while it logged in: what is routed to it would count as delivered.
+            self.session.end()
+        elif self.session.is_authenticated:
             self._stop_awaiting_authentication()
             self.session.begin_delivery()
         else:

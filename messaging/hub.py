@@ -21,6 +21,7 @@ from construct_site import events
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded, user_group
+from construct_site.logs import describe_error
 from messaging.connection import Connection
 from messaging.doorbell import Doorbell, as_ring_layer
 from messaging.mailbox.letters import Page
@@ -45,6 +46,7 @@ class Hub:
         ring_layer = as_ring_layer(layer)
         self._doorbell = Doorbell(ring_layer) if ring_layer else None
         self._channel: str | None = None
+        self._channel_opening = asyncio.Lock()
         self._receiver: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -194,18 +196,24 @@ class Hub:
             log.warning("not unsubscribed", error=type(error).__name__)
 
     async def _own_channel(self) -> str:
-        if self._channel is None:
-            self._channel = await self._layer.new_channel()
-        return self._channel
+        # One channel, whoever asks first: what groups send to a second one nobody would receive.
+        async with self._channel_opening:
+            if self._channel is None:
+                self._channel = await self._layer.new_channel()
+            return self._channel
 
     async def _receive(self) -> None:
         while True:
             try:
                 message = await self._layer.receive(await self._own_channel())
-                self._on_layer_message(message)
             except (RedisError, OSError) as error:
                 log.warning("channel layer away", error=type(error).__name__)
                 await asyncio.sleep(_LAYER_WAIT_S)
+                continue
+            try:
+                self._on_layer_message(message)
+            except Exception as error:  # noqa: BLE001 - another version's message must not end the receiving
+                log.error("layer message not understood", error=describe_error(error))
 
     def _on_layer_message(self, message: dict[str, Any]) -> None:
         if message.get("node") == self._node:

@@ -37,7 +37,8 @@ class Outbox:
 
     def put_close(self, code: int) -> None:
         """Close after what was put before; what is put after it is dropped."""
-        self._put({"type": "websocket.close", "code": code})
+        # A plain int: autobahn refuses subclasses, enumerations too.
+        self._put({"type": "websocket.close", "code": int(code)})
         self._is_closed = True
 
     def drop(self) -> None:

@@ -85,7 +85,8 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         super().listen_success(port)
         self._ports.append(port)
         address = port.getHost()
-        self._on_listening(address.host, address.port)
+        # Only a running reactor answers connections and signals.
+        reactor.callWhenRunning(self._on_listening, address.host, address.port)
 
     def listen_error(self, failure: Any) -> None:
         self._fail(f"HOST and PORT cannot be listened on: {failure.getErrorMessage()}")

@@ -12,21 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.websocket.types import ConnectionRequest
 from daphne.ws_protocol import WebSocketProtocol
-from twisted.internet.defer import Deferred
 
 PING_EXTENSION = "websocket.ping"
 
 
 class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # daphne carries no types
     """One connection."""
-
-    def onConnect(self, request: ConnectionRequest) -> Deferred[Any]:  # noqa: N802 - autobahn's name
-        # Daphne lets any client set the application's root path by this header.
-        request.headers.pop("daphne-root-path", None)
-        connected: Deferred[Any] = super().onConnect(request)
-        return connected
 
     # Autobahn composes a coloured debug line for every read and write, whether debugging or not
     # (a fifth of the time of both); these two do the same without it.
@@ -52,6 +44,9 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
                 # sendClose() takes only 1000 and 3000 to 4999; RFC 6455 section 7.4 allows 1012 as well.
                 # Once a close is under way sendCloseFrame() does nothing.
                 self.sendCloseFrame(code=code)
+            case {"type": "websocket.send"} if self.state in (self.STATE_CLOSING, self.STATE_CLOSED):
+                # An ordinary race, for which autobahn raises. Daphne drops what comes after the end.
+                pass
             case _:
                 super().handle_reply(message)
 

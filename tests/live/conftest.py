@@ -63,6 +63,5 @@ def nodes(
 @pytest.fixture
 async def sockets(nodes: Nodes) -> AsyncIterator[Sockets]:
     """Sockets to the shared servers, closed at the end of the test."""
-    opened = Sockets(nodes.here, nodes.private)
-    yield opened
-    await opened.close()
+    async with Sockets(nodes.here, nodes.private) as opened:
+        yield opened

@@ -20,6 +20,7 @@ from messaging.client.encryption import Keys
 Frame = dict[str, Any]
 WAIT_S = 10.0
 """The server answers every request within 10 s (protocol contract, section 1)."""
+POLL_S = 0.02
 ABNORMAL_CLOSURE = 1006
 
 
@@ -139,9 +140,16 @@ class Dialogue:
 
     async def send_to_absent(self, message: Frame) -> None:
         """Send a message, again until its ack says `queued`: by then the server knows that nobody is there."""
+        await self._send_until("queued", message)
+
+    async def send_to_present(self, message: Frame) -> None:
+        """Send a message, again until its ack says `delivered`: a socket that came just now first reads its mailbox."""
+        await self._send_until("delivered", message)
+
+    async def _send_until(self, status: str, message: Frame) -> None:
         async with asyncio.timeout(WAIT_S):
-            while await self.send(message) != "queued":
-                await asyncio.sleep(0.02)
+            while await self.send(message) != status:
+                await asyncio.sleep(POLL_S)
 
     async def finish(self) -> None:
         """Wait until the server has taken in all that was sent on this socket before."""

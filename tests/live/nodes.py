@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
@@ -75,6 +75,12 @@ class Sockets:
     source: str = "127.0.0.1"
     """The address that they come from, in 127.0.0.0/8."""
     opened: list[Dialogue] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
 
     async def open(self, server: Server | None = None) -> Dialogue:
         """A socket that is nobody's yet."""

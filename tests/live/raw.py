@@ -30,14 +30,16 @@ class HandshakeRefused(Exception):
 class RawSocket:
     """One connection. Pings are answered while `answers_pings` is set, and kept in `pings` in any case."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.answers_pings = True
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers_pings: bool
+    ) -> None:
+        self.answers_pings = answers_pings
         self.pings: asyncio.Queue[bytes] = asyncio.Queue()
         self.close_code: int | None = None
         self._reader = reader
         self._writer = writer
         self._messages: asyncio.Queue[bytes | str | None] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
+        self._task = asyncio.create_task(self._read())
 
     @classmethod
     async def open(
@@ -54,11 +56,9 @@ class RawSocket:
         status = int(answer.split()[1])
         if status != 101:
             writer.close()
+            await writer.wait_closed()
             raise HandshakeRefused(status)
-        socket = cls(reader, writer)
-        socket.answers_pings = answers_pings
-        socket._task = asyncio.create_task(socket._read())
-        return socket
+        return cls(reader, writer, answers_pings=answers_pings)
 
     async def send(self, message: bytes | str) -> None:
         text = isinstance(message, str)
@@ -86,20 +86,17 @@ class RawSocket:
 
     def freeze(self) -> None:
         """Stop reading for good, as a client that hangs: not even a close is answered."""
-        if self._task is not None:
-            self._task.cancel()
-            self._reader = asyncio.StreamReader()
+        self._task.cancel()
 
     async def close(self) -> None:
-        """Close in order: the server has read all that was sent before."""
-        if self._task is None:
-            return
+        """Close in order: the server has read all that was sent before. A frozen socket is cut."""
         if not self._task.done():
             self._write(CLOSE, struct.pack("!H", 1000))
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(self._task), 5)
-        self._task.cancel()
-        self._writer.close()
+        self.abort()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     def _write(self, opcode: int, payload: bytes) -> None:
         size = len(payload)

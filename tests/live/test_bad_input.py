@@ -56,7 +56,7 @@ async def test_an_unreadable_frame_is_answered_and_the_socket_goes_on(fault: str
     socket, person = await sockets.register()
     await socket.tell_bytes(UNREADABLE[fault])
     assert code_of(await socket.reply()) == "INVALID_FORMAT"
-    assert await socket.send(chat_message(person, person)) == "delivered"
+    await socket.send_to_present(chat_message(person, person))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_a_message_in_somebody_elses_name_is_forbidden_before_anything_is_
     to_nobody = chat_message(a, b) | {"to": "00000000-0000-4000-8000-000000000000"}
     assert await mallory.refusal("sendMessage", to_nobody) == "FORBIDDEN"
     assert nodes.waiting(b) == 0
-    assert await mallory.send(chat_message(m, m)) == "delivered"
+    await mallory.send_to_present(chat_message(m, m))
 
 
 async def test_rotating_somebody_elses_key_is_forbidden(sockets: Sockets) -> None:
@@ -215,7 +215,7 @@ async def test_one_sender_fills_no_more_than_a_share_of_a_mailbox(nodes: Nodes, 
     returned = await sockets.resume(victim, nodes.there)
     assert await returned.messages(share + 1) == [*kept, from_carol]
     await nodes.confirmed(victim)
-    assert await mallory.send(chat_message(m, victim)) == "delivered"
+    await mallory.send_to_present(chat_message(m, victim))
 
 
 async def test_one_sender_fills_no_more_than_a_share_of_a_mailboxs_bytes(
@@ -245,4 +245,4 @@ async def test_a_full_mailbox_takes_nothing_from_anyone(nodes: Nodes, sockets: S
     returned = await sockets.resume(victim)
     assert len(await returned.messages(most)) == most
     await nodes.confirmed(victim)
-    assert await late.send(refused) == "delivered"
+    await late.send_to_present(refused)

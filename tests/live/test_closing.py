@@ -117,8 +117,10 @@ async def test_a_frame_over_the_limit_is_refused_and_one_far_over_it_closes(sock
 
 async def test_a_frame_of_just_the_limit_is_read(sockets: Sockets) -> None:
     socket, _ = await sockets.register()
-    frame = packed("searchUsers", {"query": "any", "ignored": bytes(FRAME_BYTES - 100)})
-    await socket.tell_bytes(packed("searchUsers", {"query": "any", "ignored": bytes(FRAME_BYTES - len(frame) + FRAME_BYTES - 100)}))
+    padding = FRAME_BYTES - len(packed("searchUsers", {"query": "any", "ignored": bytes(70_000)})) + 70_000
+    frame = packed("searchUsers", {"query": "any", "ignored": bytes(padding)})
+    assert len(frame) == FRAME_BYTES
+    await socket.tell_bytes(frame)
     assert (await socket.reply())["type"] == "searchResults"
 
 

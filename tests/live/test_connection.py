@@ -66,7 +66,8 @@ async def test_the_socket_does_not_open_at(path: str, nodes: Nodes) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [None, "http://127.0.0.1:3000", "http://localhost", "https://chat.example", "HTTPS://Chat.Example"]
+    "origin",
+    [None, "http://127.0.0.1:3000", "http://localhost", "https://chat.example", "HTTPS://Chat.Example"],
 )
 async def test_the_socket_opens_for_the_origin(origin: str | None, nodes: Nodes) -> None:
     async with websocket(nodes.here, origin=origin) as connection:
@@ -94,10 +95,14 @@ async def test_the_socket_does_not_open_for_the_origin(origin: str, nodes: Nodes
 
 
 async def test_the_root_path_of_a_header_is_ignored(nodes: Nodes) -> None:
-    async with websocket(nodes.here, "/ws", additional_headers={"Daphne-Root-Path": "/elsewhere"}) as connection:
+    async with websocket(
+        nodes.here, "/ws", additional_headers={"Daphne-Root-Path": "/elsewhere"}
+    ) as connection:
         assert code_of(await search(connection)) == "AUTH_REQUIRED"
     with pytest.raises(InvalidStatus):
-        async with websocket(nodes.here, "/elsewhere/ws", additional_headers={"Daphne-Root-Path": "/elsewhere"}):
+        async with websocket(
+            nodes.here, "/elsewhere/ws", additional_headers={"Daphne-Root-Path": "/elsewhere"}
+        ):
             pass
 
 
@@ -150,7 +155,13 @@ async def test_every_kind_of_reply_names_what_it_must(sockets: Sockets) -> None:
     assert resumed["userId"] == person.user_id == person.user_id.lower()
     found = await socket.ask("searchUsers", {"query": person.username})
     assert found["payload"]["users"] == [
-        {"id": person.user_id, "username": person.username, "displayName": "A Name", "avatarUrl": None, "bio": None}
+        {
+            "id": person.user_id,
+            "username": person.username,
+            "displayName": "A Name",
+            "avatarUrl": None,
+            "bio": None,
+        }
     ]
     served = await socket.ask("getPublicKey", {"userId": person.user_id.upper()})
     assert served["payload"].keys() == {
@@ -240,7 +251,7 @@ async def test_a_socket_that_becomes_somebody_else_gets_nothing_more_for_who_it_
     await socket.connect(b)
     to_former, to_present = chat_message(c, a), chat_message(c, b)
     await carol.send_to_absent(to_former)
-    assert await carol.send(to_present) == "delivered"
+    await carol.send_to_present(to_present)
     assert await socket.message() == to_present
     assert await (await sockets.resume(a)).message() == to_former
 
@@ -262,9 +273,9 @@ async def test_failed_logins_leave_the_socket_who_it_was(nodes: Nodes, sockets: 
     assert await alice.ask("connect", {"sessionToken": UNKNOWN_TOKEN}) == {"type": "sessionExpired"}
     assert await alice.refusal("register", registration(username=b.username)) == "USERNAME_TAKEN"
     to_alice = chat_message(b, a)
-    assert await bob.send(to_alice) == "delivered"
+    await bob.send_to_present(to_alice)
     assert await alice.message() == to_alice
-    assert await alice.send(chat_message(a, b)) == "delivered"
+    await alice.send_to_present(chat_message(a, b))
 
 
 async def test_a_socket_can_register_twice(nodes: Nodes, sockets: Sockets) -> None:
@@ -273,7 +284,7 @@ async def test_a_socket_can_register_twice(nodes: Nodes, sockets: Sockets) -> No
     assert first.user_id != second.user_id
     bob, b = await sockets.register(nodes.there)
     message = chat_message(b, second)
-    assert await bob.send(message) == "delivered"
+    await bob.send_to_present(message)
     assert await socket.message() == message
     assert (await (await sockets.open()).connect(first))["userId"] == first.user_id
 
@@ -283,7 +294,7 @@ async def test_a_socket_that_resumes_its_own_session_goes_on(sockets: Sockets) -
     await socket.connect(a)
     first, second = chat_messages(a, a, 2)
     for message in (first, second):
-        assert await socket.send(message) == "delivered"
+        await socket.send_to_present(message)
     assert await socket.messages(2) == [first, second]
 
 
@@ -294,7 +305,7 @@ async def test_after_a_logout_the_socket_stays_open_and_can_log_in_again(sockets
     assert await socket.ask("connect", {"sessionToken": a.token}) == {"type": "sessionExpired"}
     again = await socket.ask("login", {"username": a.username, "password": a.password})
     assert again["type"] == "loginSuccess"
-    assert await socket.send(chat_message(a, a)) == "delivered"
+    await socket.send_to_present(chat_message(a, a))
 
 
 async def test_logging_out_another_session_leaves_the_socket_logged_in(sockets: Sockets) -> None:
@@ -304,7 +315,7 @@ async def test_logging_out_another_session_leaves_the_socket_logged_in(sockets: 
     await other.close()
     token = login["payload"]["sessionToken"]
     assert await socket.ask("logout", {"sessionToken": token}) == {"type": "logoutSuccess"}
-    assert await socket.send(chat_message(a, a)) == "delivered"
+    await socket.send_to_present(chat_message(a, a))
     assert await (await sockets.open()).ask("connect", {"sessionToken": token}) == {"type": "sessionExpired"}
 
 

@@ -4,7 +4,9 @@ from messaging.client.demo import run_demo
 from tests.live.server import ServerFactory
 
 
-async def test_two_accounts_talk_each_on_its_own_process_where_there_are_two(server_process: ServerFactory) -> None:
+async def test_two_accounts_talk_each_on_its_own_process_where_there_are_two(
+    server_process: ServerFactory,
+) -> None:
     if server_process.backing.name == "embedded":
         first = second = server_process()
     else:

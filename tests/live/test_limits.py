@@ -45,12 +45,12 @@ async def sockets(nodes: Nodes) -> AsyncIterator[Sockets]:
     """Sockets from an address that no other test uses, and that no log may name."""
     opened = Sockets(nodes.here, nodes.private, source=next(_addresses))
     nodes.private.add(opened.source)
-    yield opened
-    await opened.close()
+    async with opened:
+        yield opened
 
 
 def elsewhere(sockets: Sockets) -> Sockets:
-    """The same from a further address; closed with the server."""
+    """Sockets from a further address."""
     return Sockets(sockets.server, sockets.private, source=next(_addresses))
 
 
@@ -84,7 +84,7 @@ async def test_messages_count_for_the_sockets_user_not_for_the_sender_that_a_fra
     victim, v = await sockets.register()
     for _ in range(BLOCK_AT):
         assert await mallory.refusal("sendMessage", chat_message(v, v)) == "FORBIDDEN"
-    assert await victim.send(chat_message(v, v)) == "delivered"
+    await victim.send_to_present(chat_message(v, v))
 
 
 async def test_searches_are_limited_across_processes(nodes: Nodes, sockets: Sockets) -> None:
@@ -127,24 +127,22 @@ async def test_registrations_are_limited_per_address(nodes: Nodes, sockets: Sock
     for server in (nodes.here, nodes.there):
         socket = await sockets.open(server)
         assert await socket.refusal("register", registration()) == "RATE_LIMIT_EXCEEDED"
-    others = elsewhere(sockets)
-    await others.register()
-    await others.close()
+    async with elsewhere(sockets) as others:
+        await others.register()
 
 
 async def test_failed_logins_are_limited_per_name_and_address(nodes: Nodes, sockets: Sockets) -> None:
     _, person = await sockets.register()
-    strangers = elsewhere(sockets)
-    here, there = await strangers.open(nodes.here), await strangers.open(nodes.there)
     wrong = {"username": person.username, "password": "certainly wrong"}
     right = {"username": person.username.upper(), "password": person.password}
-    for number in range(FAILED_LOGINS):
-        assert await (here, there)[number % 2].refusal("login", wrong) == "INVALID_CREDENTIALS"
-    for socket in (here, there):
-        assert await socket.refusal("login", right) == "RATE_LIMIT_EXCEEDED"
+    async with elsewhere(sockets) as strangers:
+        here, there = await strangers.open(nodes.here), await strangers.open(nodes.there)
+        for number in range(FAILED_LOGINS):
+            assert await (here, there)[number % 2].refusal("login", wrong) == "INVALID_CREDENTIALS"
+        for socket in (here, there):
+            assert await socket.refusal("login", right) == "RATE_LIMIT_EXCEEDED"
     known = await sockets.open()
     assert (await known.ask("login", right))["type"] == "loginSuccess", "who was there before is not shut out"
-    await strangers.close()
 
 
 async def full_user(sockets: Sockets) -> tuple[list[Dialogue], Person]:
@@ -266,10 +264,14 @@ async def test_too_many_bytes_end_the_socket(sockets: Sockets) -> None:
 @pytest.mark.parametrize("backing", ["embedded"], indirect=True)
 async def test_switched_off_no_limit_holds(server_process: ServerFactory) -> None:
     server = server_process(**{**SHARED_SETTINGS, **SETTINGS, "CONSTRUCT_LIMITS": "off"})
-    sockets = Sockets(server, server_process.private)
+    async with Sockets(server, server_process.private) as sockets:
+        await exceed_everything(sockets)
+
+
+async def exceed_everything(sockets: Sockets) -> None:
     alice, a = await sockets.register()
     for _ in range(BLOCK_AT + 1):
-        assert await alice.send(chat_message(a, a)) == "delivered"
+        await alice.send_to_present(chat_message(a, a))
     for _ in range(SEARCHES + 1):
         assert (await alice.ask("searchUsers", {"query": a.username}))["type"] == "searchResults"
     for _ in range(BAD_FRAMES + 1):
@@ -282,4 +284,3 @@ async def test_switched_off_no_limit_holds(server_process: ServerFactory) -> Non
         await alice.tell("getPublicKey", {"userId": a.user_id})
     for _ in range(FLOOD_FRAMES * FLOOD_SPAN_S + 50):
         assert (await alice.reply())["type"] == "publicKeyBundle"
-    await sockets.close()

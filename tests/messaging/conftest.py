@@ -53,10 +53,10 @@ def shared_redis(valkey_url: str) -> Iterator[str]:
 @pytest.fixture
 async def layers(shared_redis: str) -> AsyncIterator[tuple[DoorbellLayer, DoorbellLayer]]:
     """The channel layers of two processes on one Valkey."""
-    pair = tuple(DoorbellLayer(hosts=[shared_redis], prefix="construct") for _ in range(2))
-    yield pair
-    for layer in pair:
-        await layer.flush()
+    here, there = (DoorbellLayer(hosts=[shared_redis], prefix="construct") for _ in range(2))
+    yield here, there
+    await here.flush()
+    await there.flush()
 
 
 @pytest.fixture

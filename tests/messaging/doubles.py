@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID, uuid4
 
 from construct_site.errors import CloseCode, ErrorCode
@@ -16,10 +16,13 @@ PATIENCE_S = 10.0
 """Longest wait for what must happen; reached only by a failing test."""
 
 
-async def until(is_so: Callable[[], bool]) -> None:
+async def until(is_so: Callable[[], bool | Awaitable[bool]]) -> None:
     """Let the loop turn until `is_so`. Raises ``TimeoutError``."""
     async with asyncio.timeout(PATIENCE_S):
-        while not is_so():
+        while True:
+            answer = is_so()
+            if answer if isinstance(answer, bool) else await answer:
+                return
             await asyncio.sleep(0.001)
 
 
@@ -136,7 +139,7 @@ class ModelRows:
         await self._await_step()
         return Page(taken, is_last=len(taken) == len(found))
 
-    def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None:
+    def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None:  # noqa: ARG002 - the seam's form
         return None if int.from_bytes(name, "big") in self.unreadable else sealed
 
     async def discard(self, row_ids: list[int]) -> None:

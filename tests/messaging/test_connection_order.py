@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from django.conf import settings as django_settings
 from django.test import override_settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django.conf import settings as django_settings
-from tests.messaging.doubles import ModelRows, RecordingSocket, begun, turns
 from messaging.connection import Connection
+from tests.messaging.doubles import ModelRows, RecordingSocket, begun, turns
 
 SENDERS = 2
 
@@ -81,7 +81,6 @@ class World:
             assert numbers == sorted(set(numbers))
 
 
-Step = Callable[[World], None]
 senders = st.integers(0, SENDERS - 1)
 steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
     st.tuples(st.just("store"), senders, st.sampled_from(["heard", "heard", "late", "lost"])),
@@ -100,7 +99,7 @@ async def play(history: list[tuple[object, ...]]) -> World:
     rows.step()
     connection, socket = await begun(rows)
     world = World(rows, connection, socket)
-    actions = {
+    actions: dict[object, Callable[..., None]] = {
         "store": world.store,
         "begin": world.begin,
         "ring_late": world.ring_late,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from construct_site.errors import CloseCode
 from messaging.outbox import Outbox
 from tests.messaging.doubles import PATIENCE_S, turns
 
@@ -43,6 +44,15 @@ async def test_frames_pings_and_the_close_keep_their_order() -> None:
         {"type": "websocket.send", "bytes": b"two"},
         {"type": "websocket.close", "code": 4401},
     ]
+
+
+async def test_a_close_code_of_the_table_goes_out_as_a_plain_number() -> None:
+    wire = Wire()
+    outbox = Outbox(wire.send)
+    outbox.put_close(CloseCode.SLOW)
+    await flushed(outbox)
+    assert wire.sent == [{"type": "websocket.close", "code": 4408}]
+    assert type(wire.sent[0]["code"]) is int
 
 
 async def test_what_is_put_after_the_close_is_dropped() -> None:

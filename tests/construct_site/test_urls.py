@@ -1,0 +1,157 @@
+"""The server's own pages, as a browser gets them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from html.parser import HTMLParser
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import User
+from construct_site.env import REPOSITORY
+from tests.construct_site.conftest import Amounts
+
+PASSWORD = "long enough for staff"
+OUTSIDE = re.compile(r"""(?:href|src|url\()\s*=?\s*["']?(?:https?:)?//""")
+
+
+class Outline(HTMLParser):
+    """The elements of a page and what it links to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.targets: list[str] = []
+        self.language = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.elements.append(tag)
+        self.targets += [value for name in ("href", "src") if (value := given.get(name))]
+        if tag == "html":
+            self.language = given.get("lang") or ""
+
+
+def test_the_start_page_says_where_the_socket_is(client: Client) -> None:
+    page = client.get("/", headers={"host": "localhost:3190"}).content.decode()
+    assert "<code>ws://localhost:3190/</code>" in page
+    assert "Construct WebSocket API v2.0" in page
+
+
+def test_the_start_page_says_wss_over_tls(client: Client) -> None:
+    page = client.get("/", secure=True, headers={"host": "localhost"}).content.decode()
+    assert "<code>wss://localhost/</code>" in page
+
+
+def test_the_start_page_says_wss_in_production_where_tls_ends_at_the_proxy(
+    client: Client, amounts: Amounts
+) -> None:
+    amounts(environment="production")
+    assert "<code>wss://localhost/</code>" in client.get("/", headers={"host": "localhost"}).content.decode()
+
+
+def test_the_start_page_shows_the_version_of_the_project(client: Client) -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert f"<dd>{version}</dd>" in client.get("/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+def test_a_page_is_accessible_and_needs_nothing_from_outside(path: str, client: Client) -> None:
+    page = client.get(path).content.decode()
+    outline = Outline(page)
+    assert outline.language == "en"
+    assert outline.elements.count("h1") == 1
+    assert outline.elements.count("main") == 1
+    assert "title" in outline.elements
+    assert "script" not in outline.elements
+    assert "style" not in outline.elements
+    assert not OUTSIDE.search(page)
+
+
+def test_everything_that_the_start_page_links_to_is_there(client: Client) -> None:
+    targets = Outline(client.get("/").content.decode()).targets
+    paths = [target for target in targets if not target.startswith("data:")]
+    assert len(paths) >= 2
+    for path in paths:
+        assert client.get(path).status_code in (200, 302), path
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+def test_a_page_may_load_nothing_but_its_own_style(path: str, client: Client) -> None:
+    answer = client.get(path)
+    policy = dict(rule.split(maxsplit=1) for rule in answer["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert answer["X-Frame-Options"] == "DENY"
+    assert "Server" not in answer
+    assert "Set-Cookie" not in answer
+
+
+def test_the_start_page_is_only_read(client: Client) -> None:
+    assert client.head("/").status_code == 200
+    assert client.post("/").status_code == 405
+
+
+def test_a_request_for_another_host_gets_nothing(client: Client) -> None:
+    answer = client.get("/", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+    assert b"evil" not in answer.content
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/admin-not", "/%3Cscript%3E", "/../etc/passwd"])
+def test_a_missing_page_tells_nothing_of_the_program(path: str, client: Client) -> None:
+    answer = client.get(path)
+    page = answer.content.decode()
+    assert answer.status_code == 404
+    assert "<h1>Not found</h1>" in page
+    for told in ("DEBUG", "urlconf", "admin", "<script", "etc/passwd"):
+        assert told not in page
+
+
+@pytest.mark.django_db
+def test_the_admin_asks_for_a_login(client: Client) -> None:
+    answer = client.get("/admin/", follow=True)
+    assert answer.redirect_chain == [("/admin/login/?next=/admin/", 302)]
+    page = answer.content.decode()
+    assert "Log in | Construct" in page
+    assert 'rel="icon"' in page
+    assert not OUTSIDE.search(page)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
+def test_staff_can_log_in_with_a_browser(scheme: str, secure: bool) -> None:
+    """As browsers post: with the page's origin, or ``null`` if the page's policy is to send no referrer at all."""
+    User.objects.create_superuser("root", PASSWORD)
+    browser = Client(enforce_csrf_checks=True, headers={"host": "localhost:3000"})
+    form = browser.get("/admin/login/", secure=secure)
+    hides_origin = form["Referrer-Policy"] == "no-referrer"
+    answer = browser.post(
+        "/admin/login/?next=/admin/",
+        {
+            "username": "root",
+            "password": PASSWORD,
+            "csrfmiddlewaretoken": browser.cookies["csrftoken"].value,
+        },
+        secure=secure,
+        headers={"origin": "null" if hides_origin else f"{scheme}://localhost:3000"},
+    )
+    assert (answer.status_code, answer.headers.get("Location")) == (302, "/admin/")
+
+
+@pytest.mark.django_db
+def test_a_foreign_page_cannot_log_anybody_in(settings: Settings) -> None:
+    browser = Client(enforce_csrf_checks=True, headers={"host": "localhost:3000"})
+    browser.get("/admin/login/")
+    token = browser.cookies["csrftoken"].value
+    answer = browser.post(
+        "/admin/login/", {"csrfmiddlewaretoken": token}, headers={"origin": "https://evil.example"}
+    )
+    assert answer.status_code == 403

@@ -1,0 +1,175 @@
+"""A session that ends, ends its sockets: whoever ends it, and on whichever process they are."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from http.cookiejar import CookieJar
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
+
+from construct_site.env import REPOSITORY
+from tests.live.dialogue import Dialogue, Person, chat_message
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, query
+from tests.live.server import environment_of
+
+EXPIRED = {"type": "sessionExpired"}
+
+
+async def assert_ended(socket: Dialogue) -> None:
+    assert await socket.ending() == ([EXPIRED], 4401)
+
+
+def run_in_another_process(nodes: Nodes, code: str) -> None:
+    """Django code in a process that serves nobody."""
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code],
+        cwd=REPOSITORY,
+        env=environment_of(nodes.backing, **SHARED_SETTINGS),
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+async def test_a_logout_elsewhere_ends_the_sockets_of_that_session_and_no_other(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, a = await sockets.register(nodes.here)
+    there = await sockets.resume(a, nodes.there)
+    other = await sockets.open(nodes.there)
+    await other.ask("login", {"username": a.username, "password": a.password})
+    stranger = await sockets.open(nodes.here)
+    assert await stranger.ask("logout", {"sessionToken": a.token}) == {"type": "logoutSuccess"}
+    for socket in (here, there):
+        await assert_ended(socket)
+    message = chat_message(a, a)
+    await other.send_to_present(message)
+    assert await other.message() == message
+
+
+async def test_who_logs_out_is_answered_and_stays(nodes: Nodes, sockets: Sockets) -> None:
+    leaver, a = await sockets.register(nodes.here)
+    same_process = await sockets.resume(a, nodes.here)
+    other_process = await sockets.resume(a, nodes.there)
+    assert await leaver.ask("logout", {"sessionToken": a.token}) == {"type": "logoutSuccess"}
+    for socket in (same_process, other_process):
+        await assert_ended(socket)
+    assert await leaver.refusal("searchUsers", {"query": "any"}) == "AUTH_REQUIRED"
+
+
+async def test_what_comes_after_the_end_of_a_session_waits(nodes: Nodes, sockets: Sockets) -> None:
+    bob, b = await sockets.register(nodes.here)
+    alice, a = await sockets.register(nodes.there)
+    stranger = await sockets.open(nodes.here)
+    await stranger.ask("logout", {"sessionToken": b.token})
+    await assert_ended(bob)
+    message = chat_message(a, b)
+    await alice.send_to_absent(message)
+    assert nodes.waiting(b) == 1
+    again = await sockets.open()
+    await again.ask("login", {"username": b.username, "password": b.password})
+    assert await again.message() == message
+
+
+async def test_a_command_in_another_process_ends_sessions(nodes: Nodes, sockets: Sockets) -> None:
+    here, a = await sockets.register(nodes.here)
+    there = await sockets.resume(a, nodes.there)
+    bystander, b = await sockets.register(nodes.there)
+    user_id = f"__import__('uuid').UUID('{a.user_id}')"
+    run_in_another_process(nodes, f"from accounts import services; services.revoke_sessions({user_id})")
+    # Without a channel layer nothing reaches the live sockets at once.
+    if nodes.backing.name == "distributed":
+        for socket in (here, there):
+            await assert_ended(socket)
+    assert await (await sockets.open()).ask("connect", {"sessionToken": a.token}) == EXPIRED
+    await bystander.send_to_present(chat_message(b, b))
+
+
+class AdminBrowser:
+    """A browser's part of the admin: cookies, forms with their tokens."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opener: OpenerDirector = build_opener(HTTPCookieProcessor(CookieJar()))
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self._url + path, timeout=10) as response:
+            page: str = response.read().decode()
+            return page
+
+    def post(self, path: str, fields: dict[str, str]) -> str:
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(path))
+        assert token is not None
+        body = urlencode({"csrfmiddlewaretoken": token[1], **fields}).encode()
+        with self._opener.open(self._url + path, body, timeout=10) as response:
+            page: str = response.read().decode()
+            return page
+
+
+def admin_of(nodes: Nodes, person: Person) -> AdminBrowser:
+    """The admin as this person, who is made a superuser."""
+    change = f"User.objects.filter(username='{person.username}').update(is_staff=True, is_superuser=True)"
+    run_in_another_process(nodes, f"from accounts.models import User; {change}")
+    browser = AdminBrowser(nodes.here.http_url)
+    browser.post(
+        "/admin/login/?next=/admin/",
+        {"username": person.username, "password": person.password, "next": "/admin/"},
+    )
+    return browser
+
+
+async def test_sessions_revoked_in_the_admin_end_their_sockets(nodes: Nodes, sockets: Sockets) -> None:
+    staff, s = await sockets.register()
+    here, a = await sockets.register(nodes.here)
+    there = await sockets.resume(a, nodes.there)
+    browser = admin_of(nodes, s)
+    key = a.user_id if nodes.backing.name == "distributed" else a.user_id.replace("-", "")
+    [(session,)] = query(nodes.backing, "SELECT id FROM accounts_session WHERE user_id = {}", key)
+    page = browser.post(
+        f"/admin/accounts/session/?q={a.username}", {"action": "revoke", "_selected_action": str(session)}
+    )
+    assert "Sessions revoked: 1." in page
+    for socket in (here, there):
+        await assert_ended(socket)
+    await staff.finish()
+
+
+async def test_an_account_switched_off_in_the_admin_loses_its_sockets(nodes: Nodes, sockets: Sockets) -> None:
+    _, s = await sockets.register()
+    here, a = await sockets.register(nodes.here)
+    there = await sockets.resume(a, nodes.there)
+    fields = {"display_name": "A", "bio": "", "avatar_url": "", "discoverable": "on"}
+    page = admin_of(nodes, s).post(f"/admin/accounts/user/{a.user_id}/change/", fields)
+    assert "was changed successfully" in page
+    for socket in (here, there):
+        await assert_ended(socket)
+    stranger = await sockets.open()
+    login = {"username": a.username, "password": a.password}
+    assert await stranger.refusal("login", login) == "ACCOUNT_SUSPENDED"
+    assert (await stranger.ask("connect", {"sessionToken": a.token})) == EXPIRED
+
+
+async def test_the_admin_shows_no_token_and_no_key(nodes: Nodes, sockets: Sockets) -> None:
+    socket, s = await sockets.register()
+    served = await socket.ask("getPublicKey", {"userId": s.user_id})
+    browser = admin_of(nodes, s)
+    key = s.user_id if nodes.backing.name == "distributed" else s.user_id.replace("-", "")
+    [(session,)] = query(nodes.backing, "SELECT id FROM accounts_session WHERE user_id = {}", key)
+    pages = [
+        browser.get(path)
+        for path in (
+            "/admin/accounts/session/",
+            f"/admin/accounts/session/{session}/change/",
+            f"/admin/accounts/user/{s.user_id}/change/",
+            "/admin/keys/prekeybundle/",
+            f"/admin/keys/prekeybundle/{s.user_id}/change/",
+        )
+    ]
+    keys = {served["payload"][name] for name in ("identityPublic", "signedPrekeyPublic", "signature")}
+    for page in pages:
+        assert "Log in" not in page
+        assert s.token not in page
+        assert not {each for each in keys if each in page}
+        assert "argon2" not in page

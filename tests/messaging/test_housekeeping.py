@@ -1,0 +1,168 @@
+"""Expiry: what goes and when, once across processes, in bounded transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from uuid import UUID
+
+import pytest
+import time_machine
+from django.core.management import call_command
+from django.db import Error, InterfaceError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from messaging import housekeeping
+from messaging.housekeeping import EXPIRY, claim, expire_if_due, expire_mailbox, keep_house
+from messaging.mailbox.letters import Caps, Letter
+from messaging.mailbox.store import get_store
+from messaging.models import Chore, MailboxMessage
+from tests.messaging.conftest import Amounts
+from tests.messaging.doubles import until
+from tests.messaging.mailbox.conftest import make_letter, make_recipient
+
+NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def recipient(transactional_db: None) -> UUID:
+    return make_recipient("recipient")
+
+
+def store(letters: list[Letter], at: datetime) -> list[int]:
+    caps = Caps(messages=100, bytes=10**6, sender_share=1)
+    return [outcome.row_id for outcome in get_store().put(letters, caps, at)]
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestClaim:
+    def test_the_first_to_ask_is_the_one(self) -> None:
+        assert claim("sweep", MINUTE, NOW)
+        assert not claim("sweep", MINUTE, NOW)
+        assert not claim("sweep", MINUTE, NOW + MINUTE - timedelta(microseconds=1))
+
+    def test_in_the_next_period_somebody_is_again(self) -> None:
+        claim("sweep", MINUTE, NOW)
+        assert claim("sweep", MINUTE, NOW + MINUTE)
+        assert not claim("sweep", MINUTE, NOW + MINUTE)
+
+    def test_chores_are_claimed_apart(self) -> None:
+        assert claim("sweep", MINUTE, NOW)
+        assert claim("count", MINUTE, NOW)
+
+    @pytest.mark.parametrize("is_known", [False, True])
+    def test_of_many_who_ask_at_once_one_is_told_to(self, is_known: bool) -> None:
+        if is_known:
+            claim("sweep", MINUTE, NOW - MINUTE)
+        answers: list[bool] = []
+        gate = threading.Barrier(4)
+
+        def ask() -> None:
+            gate.wait()
+            try:
+                answers.append(claim("sweep", MINUTE, NOW))
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == [False, False, False, True]
+
+
+class TestExpire:
+    def test_messages_and_stubs_go_at_the_end_of_their_lives(self, recipient: UUID, amounts: Amounts) -> None:
+        amounts(message_s=3600, stub_s=60)
+        old, confirmed = store([make_letter(recipient), make_letter(recipient)], NOW - timedelta(hours=3))
+        (fresh,) = store([make_letter(recipient)], NOW - timedelta(minutes=59))
+        get_store().confirm([confirmed], NOW - timedelta(hours=3))
+        assert expire_mailbox(NOW) == 2
+        assert list(MailboxMessage.objects.values_list("id", flat=True)) == [fresh]
+        assert old not in {confirmed, fresh}
+
+    def test_however_many_there_are_a_transaction_stays_small(
+        self, recipient: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(housekeeping, "_ROWS_A_TRANSACTION", 3)
+        store([make_letter(recipient) for _ in range(7)], NOW - timedelta(days=31))
+        with CaptureQueriesContext(connection) as queries:
+            assert expire_mailbox(NOW) == 7
+        deletions = [each["sql"] for each in queries.captured_queries if each["sql"].startswith("DELETE")]
+        assert len(deletions) == 3
+        assert not MailboxMessage.objects.exists()
+
+    def test_the_command_says_how_many_went(self, recipient: UUID) -> None:
+        store([make_letter(recipient) for _ in range(2)], timezone.now() - timedelta(days=31))
+        store([make_letter(recipient)], timezone.now())
+        output = StringIO()
+        call_command("expire_mailbox", stdout=output)
+        assert output.getvalue() == "2 rows deleted.\n"
+        output.truncate(0)
+        output.seek(0)
+        call_command("expire_mailbox", stdout=output)
+        assert output.getvalue() == "0 rows deleted.\n"
+
+
+class TestKeepHouse:
+    def test_once_in_a_period_it_is_done(self, recipient: UUID) -> None:
+        with time_machine.travel(NOW, tick=False) as clock:
+            store([make_letter(recipient)], NOW - timedelta(days=31))
+            assert expire_if_due() == 1
+            store([make_letter(recipient)], NOW - timedelta(days=31))
+            assert expire_if_due() == 0
+            clock.shift(MINUTE)
+            assert expire_if_due() == 1
+        assert Chore.objects.get().name == EXPIRY
+
+    async def test_the_running_server_expires(
+        self, recipient: UUID, amounts: Amounts, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        amounts(housekeeping_s=0.01)
+        await asyncio.to_thread(_store_and_close, recipient)
+        caplog.set_level("INFO")
+        housekeeper = asyncio.create_task(keep_house())
+        try:
+            await until(lambda: "expired" in caplog.text)
+        finally:
+            housekeeper.cancel()
+            await asyncio.gather(housekeeper, return_exceptions=True)
+        assert "'rows': 1" in caplog.text or "rows=1" in caplog.text
+
+    @pytest.mark.usefixtures("transactional_db")
+    @pytest.mark.parametrize("fault", [OperationalError, InterfaceError])
+    async def test_a_database_that_is_away_does_not_end_it(
+        self,
+        amounts: Amounts,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        fault: type[Error],
+    ) -> None:
+        amounts(housekeeping_s=0.001)
+        rounds: list[int] = []
+
+        def away() -> int:
+            rounds.append(1)
+            raise fault("private words")
+
+        monkeypatch.setattr(housekeeping, "expire_if_due", away)
+        housekeeper = asyncio.create_task(keep_house())
+        try:
+            await until(lambda: len(rounds) > 2)
+        finally:
+            housekeeper.cancel()
+            await asyncio.gather(housekeeper, return_exceptions=True)
+        assert "expiry failed" in caplog.text
+        assert "private words" not in caplog.text
+
+
+def _store_and_close(recipient: UUID) -> None:
+    try:
+        store([make_letter(recipient)], timezone.now() - timedelta(days=31))
+    finally:
+        connection.close()

@@ -1,0 +1,343 @@
+"""The hub: connections by user, with the in-memory layer and with two processes' layers on one Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from uuid import UUID, uuid4
+
+import pytest
+from channels.layers import BaseChannelLayer, InMemoryChannelLayer
+
+from construct_site.database import run_in_database_thread
+from construct_site.errors import CloseCode, ConstructError, ErrorCode
+from construct_site.events import SessionsEnded, as_layer_message, send_on_commit, user_group
+from messaging import hub as hub_module
+from messaging.connection import Connection, Identity
+from messaging.doorbell import DoorbellLayer
+from messaging.hub import Hub
+from messaging.mailbox.mailbox import Mailbox
+from messaging.mailbox.sealing import KeyRing
+from tests.messaging.conftest import Amounts
+from tests.messaging.doubles import PATIENCE_S, RecordingSocket, turns, until
+from tests.services import free_port
+
+FRAME = b"a frame"
+NAME = b"n" * 16
+MakeHub = Callable[[BaseChannelLayer], Hub]
+
+
+class Device:
+    """A socket of a user, attached to a hub."""
+
+    def __init__(self, hub: Hub, user_id: UUID, *, has_pongs: bool = True) -> None:
+        self.socket = RecordingSocket(has_pongs=has_pongs)
+        self.connection = Connection(Identity(user_id, uuid4(), False), self.socket, hub)
+        self.socket.on_close = lambda: hub.detach(self.connection)
+        self._hub = hub
+
+    async def attach(self) -> Device:
+        """Attached, and with everything that waits (nothing does)."""
+        await self._hub.attach(self.connection)
+        self.connection.begin()
+        await until(lambda: self.connection._is_caught_up)
+        return self
+
+    def looks(self) -> list[bool]:
+        """Grows by one with each look that the connection is told to have from now on."""
+        seen: list[bool] = []
+        self.connection.look = lambda: seen.append(True)  # type: ignore[method-assign]
+        return seen
+
+    @property
+    def frames(self) -> list[bytes]:
+        return self.socket.frames
+
+
+@pytest.fixture
+async def make_hub(mailbox: Mailbox, keys: KeyRing) -> AsyncIterator[MakeHub]:
+    """Makes started hubs; of several, the newest hears this process's events."""
+    made: list[Hub] = []
+
+    def make(layer: BaseChannelLayer) -> Hub:
+        made.append(Hub(mailbox, keys, layer))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for hub in made:
+        await asyncio.wait_for(hub.close(), PATIENCE_S)
+
+
+@pytest.fixture
+async def hub(make_hub: MakeHub) -> Hub:
+    return make_hub(InMemoryChannelLayer())
+
+
+@pytest.fixture
+async def hubs(make_hub: MakeHub, layers: tuple[DoorbellLayer, DoorbellLayer]) -> tuple[Hub, Hub]:
+    """Two processes on one Valkey."""
+    return make_hub(layers[0]), make_hub(layers[1])
+
+
+class TestComingAndGoing:
+    async def test_attached_connections_are_counted_and_reached(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        laptop = await Device(hub, user_id).attach()
+        stranger = await Device(hub, uuid4()).attach()
+        assert hub.connections == 3
+        assert hub.hand_over(user_id, 1, 0, FRAME)
+        assert (phone.frames, laptop.frames, stranger.frames) == ([FRAME], [FRAME], [])
+
+    async def test_a_detached_connection_is_reached_no_more(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        laptop = await Device(hub, user_id).attach()
+        hub.detach(phone.connection)
+        assert hub.is_here(user_id)
+        assert hub.hand_over(user_id, 1, 0, FRAME)
+        hub.detach(laptop.connection)
+        assert (phone.frames, laptop.frames) == ([], [FRAME])
+        assert (hub.connections, hub.is_here(user_id)) == (0, False)
+        assert not hub.hand_over(user_id, 2, 0, FRAME)
+
+    async def test_detaching_twice_or_what_never_came_is_no_fault(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        hub.detach(Device(hub, user_id).connection)
+        assert hub.is_here(user_id)
+        hub.detach(phone.connection)
+        hub.detach(phone.connection)
+        assert hub.connections == 0
+
+    async def test_a_reminder_has_those_look_who_do_not_have_it(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        assert hub.remind(user_id, 1) == (False, None)
+        await until(lambda: phone.connection._is_caught_up)
+        assert hub.hand_over(user_id, 1, 0, FRAME)
+        assert hub.remind(user_id, 1) == (True, None)
+        assert phone.connection._is_caught_up
+        assert hub.remind(uuid4(), 1) == (False, None)
+
+
+class TestAdmit:
+    @pytest.fixture(autouse=True)
+    def two_a_user(self, amounts: Amounts, monkeypatch: pytest.MonkeyPatch) -> None:
+        amounts(connections_per_user=2)
+        monkeypatch.setattr(hub_module, "_PROBE_S", 0.05)
+
+    async def test_below_the_cap_nobody_is_asked(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        await hub.admit(user_id)
+        assert phone.socket.pings == []
+
+    async def test_at_the_cap_the_silent_ones_go(self, hub: Hub) -> None:
+        user_id = uuid4()
+        silent, lively = [await Device(hub, user_id).attach() for _ in range(2)]
+        admitting = asyncio.ensure_future(hub.admit(user_id))
+        await until(lambda: bool(lively.socket.pings))
+        lively.connection.pong(lively.socket.pings[-1])
+        await admitting
+        assert silent.socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+        assert lively.socket.closes == []
+        assert hub.connections == 1
+
+    async def test_where_all_answer_the_newest_is_refused(self, hub: Hub) -> None:
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for _ in range(2)]
+        admitting = asyncio.ensure_future(hub.admit(user_id))
+        for device in devices:
+            await until(lambda device=device: bool(device.socket.pings))  # type: ignore[misc]
+            device.connection.pong(device.socket.pings[-1])
+        with pytest.raises(ConstructError) as refusal:
+            await admitting
+        assert refusal.value.code is ErrorCode.TOO_MANY_CONNECTIONS
+        assert [device.socket.closes for device in devices] == [[], []]
+
+    async def test_with_limits_off_there_is_no_cap(self, hub: Hub, amounts: Amounts) -> None:
+        amounts(limits="off")
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for _ in range(3)]
+        await hub.admit(user_id)
+        assert [device.socket.pings for device in devices] == [[], [], []]
+
+
+class TestEvents:
+    async def test_all_sessions_of_a_user_end(self, hub: Hub) -> None:
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for _ in range(2)]
+        stranger = await Device(hub, uuid4()).attach()
+        await run_in_database_thread(send_on_commit, SessionsEnded(user_id))
+        await turns()
+        assert [device.socket.expiries for device in (*devices, stranger)] == [1, 1, 0]
+
+    async def test_only_the_named_sessions_end(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone, laptop = [await Device(hub, user_id).attach() for _ in range(2)]
+        await run_in_database_thread(
+            send_on_commit, SessionsEnded(user_id, (phone.connection.session_id, uuid4()))
+        )
+        await turns()
+        assert (phone.socket.expiries, laptop.socket.expiries) == (1, 0)
+
+    async def test_a_closed_hub_hears_nothing(self, hub: Hub) -> None:
+        user_id = uuid4()
+        phone = await Device(hub, user_id).attach()
+        await hub.close()
+        await run_in_database_thread(send_on_commit, SessionsEnded(user_id))
+        await turns()
+        assert phone.socket.expiries == 0
+
+
+class TestTwoProcesses:
+    def ring(
+        self, hub: Hub, keys: KeyRing, user_id: UUID, row_id: int, before: int = 0
+    ) -> asyncio.Future[int]:
+        frame = FRAME + bytes([row_id])
+        heard = hub.ring(user_id, row_id, before, NAME, keys.encrypt(frame, user_id.bytes, NAME))
+        assert heard is not None
+        return heard
+
+    async def test_a_ring_reaches_the_other_process_decrypted(
+        self, hubs: tuple[Hub, Hub], keys: KeyRing
+    ) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        assert await self.ring(here, keys, user_id, 1) == 1
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x01"]
+
+    async def test_the_first_user_of_a_fresh_process_hears_it(
+        self, make_hub: MakeHub, layers: tuple[DoorbellLayer, DoorbellLayer], keys: KeyRing
+    ) -> None:
+        here, there = make_hub(layers[0]), make_hub(layers[1])
+        user_id = uuid4()
+        phone = Device(there, user_id)
+        # At once: the process's own channel is being opened still.
+        await phone.attach()
+        await self.ring(here, keys, user_id, 1)
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x01"]
+
+    async def test_its_own_rings_are_nothing_new_to_a_process(
+        self, hubs: tuple[Hub, Hub], keys: KeyRing
+    ) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        assert await self.ring(there, keys, user_id, 1) == 1
+        assert await self.ring(here, keys, user_id, 2) == 1
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x02"]
+
+    async def test_rings_keep_their_order(self, hubs: tuple[Hub, Hub], keys: KeyRing) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        for row_id in range(1, 11):
+            self.ring(here, keys, user_id, row_id, before=row_id - 1)
+        await until(lambda: len(phone.frames) == 10)
+        assert phone.frames == [FRAME + bytes([row_id]) for row_id in range(1, 11)]
+
+    async def test_a_ring_under_a_key_that_is_not_here_has_everyone_look(self, hubs: tuple[Hub, Hub]) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        looks = phone.looks()
+        await self.ring(here, KeyRing([b"k" * 32]), user_id, 1)
+        await until(lambda: bool(looks))
+        assert phone.frames == []
+
+    async def test_a_reminder_has_the_other_process_look(self, hubs: tuple[Hub, Hub]) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        looks = phone.looks()
+        has_it, heard = here.remind(user_id, 1)
+        assert not has_it
+        assert heard is not None
+        assert await heard == 1
+        await until(lambda: bool(looks))
+        assert len(looks) == 1
+
+    async def test_who_left_is_rung_no_more(self, hubs: tuple[Hub, Hub], keys: KeyRing) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        there.detach(phone.connection)
+        for _ in range(1000):
+            if await self.ring(here, keys, user_id, 1) == 0:
+                break
+        assert await self.ring(here, keys, user_id, 1) == 0
+        assert phone.frames == []
+
+    async def test_who_comes_back_is_rung_again(self, hubs: tuple[Hub, Hub], keys: KeyRing) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        there.detach(phone.connection)
+        await turns(1)
+        phone = await Device(there, user_id).attach()
+        assert await self.ring(here, keys, user_id, 1) == 1
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x01"]
+
+    async def test_ended_sessions_end_on_every_process(self, hubs: tuple[Hub, Hub]) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for hub in (here, there, here)]
+        ended = tuple(device.connection.session_id for device in devices[:2])
+        await run_in_database_thread(send_on_commit, SessionsEnded(user_id, ended))
+        await until(lambda: all(device.socket.expiries for device in devices[:2]))
+        assert [device.socket.expiries for device in devices] == [1, 1, 0]
+
+    async def test_an_event_of_a_process_without_a_hub_is_heard(
+        self, hubs: tuple[Hub, Hub], layers: tuple[DoorbellLayer, DoorbellLayer]
+    ) -> None:
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for hub in hubs]
+        await layers[0].group_send(user_group(user_id), as_layer_message(SessionsEnded(user_id)))
+        await until(lambda: all(device.socket.expiries for device in devices))
+        assert [device.socket.expiries for device in devices] == [1, 1]
+
+    async def test_a_message_that_nobody_understands_ends_nothing(
+        self,
+        hubs: tuple[Hub, Hub],
+        layers: tuple[DoorbellLayer, DoorbellLayer],
+        keys: KeyRing,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        strange = [
+            {"type": "event", "event": {"type": "of a later version"}},
+            {"type": "look", "user": b"x"},
+            {},
+        ]
+        for message in strange:
+            await layers[0].group_send(user_group(user_id), message)
+        await self.ring(here, keys, user_id, 1)
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x01"]
+        assert caplog.text.count("layer message not understood") == len(strange)
+
+
+async def test_with_the_channel_layer_away_a_connection_is_attached_all_the_same(
+    make_hub: MakeHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = make_hub(DoorbellLayer(hosts=[f"redis://127.0.0.1:{free_port()}"], prefix="construct"))
+    user_id = uuid4()
+    phone = await Device(hub, user_id).attach()
+    assert hub.hand_over(user_id, 1, 0, FRAME)
+    assert phone.frames == [FRAME]
+    heard = hub.ring(user_id, 1, 0, NAME, b"sealed")
+    assert heard is not None
+    assert await asyncio.wait_for(heard, PATIENCE_S) == 0
+    assert "not subscribed" in caplog.text
+    assert str(user_id) not in caplog.text
+    assert user_id.hex not in caplog.text

@@ -1,0 +1,86 @@
+"""The node of an event loop: made once, closed with everything it started."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from uuid import UUID, uuid4
+
+import pytest
+
+from construct_site.database import run_in_database_thread
+from messaging.models import Chore
+from messaging.node import get_node
+from tests.messaging.conftest import Amounts
+from tests.messaging.doubles import PATIENCE_S, chat_message, until
+from tests.messaging.mailbox.conftest import make_recipient
+
+SENDER = uuid4()
+
+
+@pytest.fixture
+def recipient(transactional_db: None) -> UUID:
+    return make_recipient("recipient")
+
+
+async def tasks() -> set[asyncio.Task[object]]:
+    """The tasks of this loop that have something to do yet, but for this one."""
+    await asyncio.sleep(0)
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def test_a_loop_has_one_node(recipient: UUID) -> None:
+    node = get_node()
+    try:
+        assert get_node() is node
+    finally:
+        await node.close()
+    another = get_node()
+    try:
+        assert another is not node
+    finally:
+        await another.close()
+
+
+def test_two_loops_have_two_nodes(recipient: UUID) -> None:
+    async def made() -> int:
+        node = get_node()
+        try:
+            return id(node.hub)
+        finally:
+            await node.close()
+
+    assert asyncio.run(made()) != 0
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        get_node()
+
+
+async def test_its_parts_work_together(recipient: UUID) -> None:
+    node = get_node()
+    try:
+        ack = await asyncio.wait_for(node.relay.send(SENDER, chat_message(SENDER, recipient)), PATIENCE_S)
+        assert ack.status == "queued"
+    finally:
+        await node.close()
+
+
+async def test_closing_ends_every_task_and_thread_of_its_own(recipient: UUID) -> None:
+    before = await tasks()
+    node = get_node()
+    await node.relay.send(SENDER, chat_message(SENDER, recipient))
+    assert await tasks() - before
+    await asyncio.wait_for(node.close(), PATIENCE_S)
+    assert await tasks() - before == set()
+    assert not [each.name for each in threading.enumerate() if each.name.startswith("mailbox-")]
+
+
+async def test_it_keeps_house(recipient: UUID, amounts: Amounts) -> None:
+    amounts(housekeeping_s=0.01)
+    node = get_node()
+    try:
+        await until(lambda: run_in_database_thread(Chore.objects.exists))
+    finally:
+        await node.close()
+    assert await run_in_database_thread(lambda: [chore.name for chore in Chore.objects.all()]) == [
+        "expire_mailbox"
+    ]
