@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 _NONCE_BYTES = 8
 _COUNTER_BYTES = 8
 _PAGING_RETRY_S = 1.0
+_FORGOTTEN_ROWS = 128
+"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile."""
 
 
 class Socket(Protocol):
@@ -98,6 +100,7 @@ class Connection:
             config.window_messages, config.window_bytes, config.window_messages_max, config.window_bytes_max
         )
         self._handed: dict[int, int] = {}
+        self._forgotten: deque[int] = deque(maxlen=_FORGOTTEN_ROWS)
         self._highest_handed = 0
         self._has_begun = False
         self._is_caught_up = False
@@ -113,21 +116,25 @@ class Connection:
         """Rows that must not be handed again: unconfirmed, or confirmed and not yet a stub on disk."""
         return self._handed.keys()
 
-    def offer(self, row_id: int, waiting_before: int, frame: bytes) -> bool:
+    def offer(self, row_id: int, previous_id: int, frame: bytes) -> bool:
         """A row was stored: hand it over if that keeps the order. Returns whether the window took it.
 
-        Direct only while caught up, that is with everything handed that waits.
-        More waiting than was handed, or a row older than one handed, means that
-        a ring was missed or came late: then the mailbox is paged instead.
+        Direct only while caught up, and only if the row that was the sender's
+        newest before it was handed here too: otherwise a ring was missed. A row
+        older than one that was handed may have been confirmed already. In all
+        these cases the mailbox is paged, which tells.
         """
         if row_id in self._handed:
             return True
-        in_step = waiting_before <= len(self._handed) and row_id > self._highest_handed
+        in_step = row_id > self._highest_handed and (not previous_id or self._was_handed(previous_id))
         if self._is_caught_up and in_step and self._window.fits(len(frame)):
             self._hand(row_id, frame)
             return True
         self.look()
         return False
+
+    def _was_handed(self, row_id: int) -> bool:
+        return row_id in self._handed or row_id in self._forgotten
 
     def begin(self) -> None:
         """The success frame is on its way: from now on messages may follow it, those that wait first."""
@@ -218,7 +225,8 @@ class Connection:
 
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""
-        self._handed.pop(row_id, None)
+        if self._handed.pop(row_id, None) is not None:
+            self._forgotten.append(row_id)
 
     # Life
 

@@ -115,21 +115,21 @@ class Hub:
 
     # Messages
 
-    def hand_over(self, recipient_id: UUID, row_id: int, waiting_before: int, frame: bytes) -> bool:
+    def hand_over(self, recipient_id: UUID, row_id: int, previous_id: int, frame: bytes) -> bool:
         """Offer a stored message to the recipient's connections here. Returns whether one took it."""
         offered = [
-            connection.offer(row_id, waiting_before, frame)
+            connection.offer(row_id, previous_id, frame)
             for connection in self._connections.get(recipient_id, ())
         ]
         return any(offered)
 
     def ring(
-        self, recipient_id: UUID, row_id: int, waiting_before: int, name: bytes, sealed: bytes
+        self, recipient_id: UUID, row_id: int, previous_id: int, name: bytes, sealed: bytes
     ) -> asyncio.Future[int] | None:
         """Ring the other processes. The future gives how many of them have the recipient; ``None``: there are none."""
         return self._ring(
             recipient_id,
-            {"type": "ring", "row": row_id, "before": waiting_before, "name": name, "frame": sealed},
+            {"type": "ring", "row": row_id, "previous": previous_id, "name": name, "frame": sealed},
         )
 
     def remind(self, recipient_id: UUID, row_id: int) -> tuple[bool, asyncio.Future[int] | None]:
@@ -226,7 +226,7 @@ class Hub:
         if message["type"] == "ring" and present:
             frame = self.read(user_id, message["name"], message["frame"])
             if frame is not None:
-                self.hand_over(user_id, message["row"], message["before"], frame)
+                self.hand_over(user_id, message["row"], message["previous"], frame)
                 return
         for connection in present:
             connection.look()

@@ -87,10 +87,10 @@ class _Delivery:
         """Right after the commit, in commit order."""
         recipient_id = self._letter.recipient_id
         self._is_handed_here = self._hub.hand_over(
-            recipient_id, outcome.row_id, outcome.waiting_before, self._frame
+            recipient_id, outcome.row_id, outcome.previous_id, self._frame
         )
         self._heard = self._hub.ring(
-            recipient_id, outcome.row_id, outcome.waiting_before, self._letter.name, self._letter.sealed
+            recipient_id, outcome.row_id, outcome.previous_id, self._letter.name, self._letter.sealed
         )
 
     def remind(self, outcome: Outcome) -> None:

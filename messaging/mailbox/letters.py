@@ -38,8 +38,8 @@ class Outcome:
     verdict: Verdict
     row_id: int = 0
     """The row, where the message waits."""
-    waiting_before: int = 0
-    """For a stored letter: messages that waited for the recipient when it was stored, as far as this process saw."""
+    previous_id: int = 0
+    """For a stored letter: the newest row of the same pair that waited when it was stored; 0: none did."""
 
 
 @dataclass(frozen=True, slots=True)

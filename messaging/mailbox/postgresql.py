@@ -25,7 +25,7 @@ WITH letter AS (
         %(frame)b::bytea[]
     ) AS t (ordinal, recipient_id, name, body, pair, frame)
 ), share AS MATERIALIZED (
-    SELECT recipient_id, pair, count(*) AS messages, sum(size) AS bytes
+    SELECT recipient_id, pair, count(*) AS messages, sum(size) AS bytes, max(id) AS newest_id
     FROM {TABLE}
     WHERE recipient_id IN (SELECT recipient_id FROM letter)
     GROUP BY recipient_id, pair
@@ -38,7 +38,7 @@ WITH letter AS (
         earlier.id AS earlier_id,
         earlier.body AS earlier_body,
         earlier.recipient_id IS NOT NULL AS earlier_waits,
-        coalesce(fill.messages, 0) AS waiting,
+        coalesce(share.newest_id, 0) AS previous_id,
         coalesce(fill.messages, 0) < %(cap_messages)s AND coalesce(fill.bytes, 0) < %(cap_bytes)s
             AND coalesce(share.messages, 0) < %(share_messages)s AND coalesce(share.bytes, 0) < %(share_bytes)s
             AS has_room
@@ -56,7 +56,7 @@ WITH letter AS (
     ON CONFLICT (name) DO NOTHING
     RETURNING id, name
 )
-SELECT judged.name, stored.id, judged.waiting, judged.is_known, judged.has_room,
+SELECT judged.name, stored.id, judged.previous_id, judged.is_known, judged.has_room,
        judged.earlier_id, judged.earlier_body, judged.earlier_waits
 FROM judged LEFT JOIN stored ON stored.name = judged.name
 """  # noqa: S608 - table names only
@@ -90,16 +90,15 @@ class PostgresqlStore(Store):
             },
         )
         answers = {row[0]: row for row in rows}
-        stored_here: dict[UUID, int] = {}
+        newest_here: dict[bytes, int] = {}
         outcomes: dict[bytes, Outcome] = {}
         for letter in letters:
-            _, row_id, waiting, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
+            _, row_id, previous_id, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
                 letter.name
             ]
             if row_id is not None:
-                before = stored_here.get(letter.recipient_id, 0)
-                stored_here[letter.recipient_id] = before + 1
-                outcome = Outcome(Verdict.STORED, row_id, waiting + before)
+                outcome = Outcome(Verdict.STORED, row_id, newest_here.get(letter.pair, previous_id))
+                newest_here[letter.pair] = row_id
             elif earlier_id is not None:
                 if earlier_body != letter.body:
                     outcome = Outcome(Verdict.CONFLICTING)

@@ -17,7 +17,7 @@ from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
 _PAGE = paging_sql("id NOT IN (SELECT value FROM json_each(%s))")
 _KNOWN = f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id IN (SELECT value FROM json_each(%s))"  # noqa: S608
 _SHARES = f"""
-    SELECT recipient_id, pair, count(*), sum(size) FROM {TABLE}
+    SELECT recipient_id, pair, count(*), sum(size), max(id) FROM {TABLE}
     WHERE recipient_id IN (SELECT value FROM json_each(%s)) GROUP BY recipient_id, pair
 """  # noqa: S608 - table names only
 _EARLIER = f"SELECT id, body, recipient_id IS NOT NULL FROM {TABLE} WHERE name = %s"  # noqa: S608
@@ -48,7 +48,7 @@ class SqliteStore(Store):
             _INSERT,
             (recipient, letter.name, letter.body, letter.pair, letter.sealed, len(letter.sealed), now),
         )
-        return Outcome(Verdict.STORED, cursor.lastrowid, fill.add(recipient))
+        return Outcome(Verdict.STORED, cursor.lastrowid, fill.replace_newest(letter.pair, cursor.lastrowid))
 
     def _fetch_page(
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
@@ -69,9 +69,10 @@ class _Fill:
         self._caps = caps
         self._of_pair: dict[tuple[str, bytes], tuple[int, int]] = {}
         self._of_recipient: dict[str, tuple[int, int]] = {}
-        self._stored: dict[str, int] = {}
+        self._newest: dict[bytes, int] = {}
         cursor.execute(_SHARES, (wanted,))
-        for recipient, pair, messages, size in cursor.fetchall():
+        for recipient, pair, messages, size, newest_id in cursor.fetchall():
+            self._newest[pair] = newest_id
             self._of_pair[recipient, pair] = (messages, size)
             all_messages, all_bytes = self._of_recipient.get(recipient, (0, 0))
             self._of_recipient[recipient] = (all_messages + messages, all_bytes + size)
@@ -86,8 +87,8 @@ class _Fill:
             and pair_size < self._caps.sender_bytes
         )
 
-    def add(self, recipient: str) -> int:
-        """Count a stored letter; returns how many waited before it."""
-        before = self._stored.get(recipient, 0)
-        self._stored[recipient] = before + 1
-        return self._of_recipient.get(recipient, (0, 0))[0] + before
+    def replace_newest(self, pair: bytes, row_id: int) -> int:
+        """Note the newest row of a pair; returns the one before, 0 if there was none."""
+        previous_id = self._newest.get(pair, 0)
+        self._newest[pair] = row_id
+        return previous_id
