@@ -98,11 +98,14 @@ class ModelRows:
         self._uncommitted: list[tuple[Connection, int]] = []
         self._steps = asyncio.Semaphore(0)
         self._last_id = 0
+        self._senders: dict[int, int] = {}
 
-    def begin_store(self) -> tuple[int, int]:
-        """A process begins to store a message: it gets its id, and counts what waits."""
+    def begin_store(self, sender: int = 0) -> tuple[int, int]:
+        """A process begins to store a message: its row, and the sender's newest row that waits (0: none)."""
         self._last_id += 1
-        return self._last_id, len(self.waiting)
+        previous = max((row for row in self.waiting if self._senders[row] == sender), default=0)
+        self._senders[self._last_id] = sender
+        return self._last_id, previous
 
     def end_store(self, row_id: int, frame: bytes) -> None:
         """The commit: the message can be read from now on."""
@@ -110,9 +113,9 @@ class ModelRows:
 
     def store(self, frame: bytes) -> tuple[int, int, bytes]:
         """Store a message: the arguments of the ring."""
-        row_id, before = self.begin_store()
+        row_id, previous = self.begin_store()
         self.end_store(row_id, frame)
-        return row_id, before, frame
+        return row_id, previous, frame
 
     def step(self) -> None:
         self._steps.release()

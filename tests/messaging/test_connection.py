@@ -68,13 +68,28 @@ class TestHandingOver:
         assert socket.frames == FRAMES[:2]
         assert connection.offer(*rows.store(FRAMES[2]))
 
-    async def test_more_waiting_than_was_handed_means_a_lost_ring(self, rows: ModelRows) -> None:
+    async def test_an_earlier_message_of_the_sender_that_was_not_handed_means_a_lost_ring(self, rows: ModelRows) -> None:
         connection, socket = await begun(rows)
         store_all(rows, FRAMES[:1])
         assert not connection.offer(*rows.store(FRAMES[1]))
         assert socket.frames == []
         await turns()
         assert socket.frames == FRAMES[:2]
+
+    async def test_a_predecessor_that_became_a_stub_meanwhile_was_handed(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        connection.offer(*rows.store(FRAMES[0]))
+        begun_store = rows.begin_store()
+        answer(connection, socket)
+        rows.commit_stubs()
+        rows.end_store(begun_store[0], FRAMES[1])
+        assert connection.offer(*begun_store, FRAMES[1])
+
+    async def test_what_others_sent_and_nobody_rang_does_not_hold_up_a_sender(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        rows.end_store(rows.begin_store(sender=1)[0], FRAMES[0])
+        assert connection.offer(*rows.store(FRAMES[1]))
+        assert socket.frames == FRAMES[1:2]
 
     async def test_a_ring_that_comes_late_is_not_trusted(self, rows: ModelRows) -> None:
         connection, socket = await begun(rows)

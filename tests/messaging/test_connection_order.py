@@ -35,20 +35,20 @@ class World:
         if self._begun[sender] is None:
             self._numbers[sender] += 1
             frame = bytes([sender, *self._numbers[sender].to_bytes(2, "big"), *bytes(7)])
-            self._begun[sender] = (*self.rows.begin_store(), frame)
+            self._begun[sender] = (*self.rows.begin_store(sender), frame)
 
     def store(self, sender: int, ring: str) -> None:
         self.begin(sender)
         stored = self._begun[sender]
         assert stored is not None
         self._begun[sender] = None
-        row_id, before, frame = stored
+        row_id, previous, frame = stored
         self.rows.end_store(row_id, frame)
         self.sent += 1
         if ring == "heard":
-            self.connection.offer(row_id, before, frame)
+            self.connection.offer(row_id, previous, frame)
         elif ring == "late":
-            self._late.append((row_id, before, frame))
+            self._late.append((row_id, previous, frame))
 
     def ring_late(self, which: int) -> None:
         if self._late:

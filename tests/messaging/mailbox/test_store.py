@@ -31,17 +31,27 @@ class TestPut:
         letters = [make_letter(recipient, sealed=bytes([number])) for number in range(20)]
         outcomes = store.put(letters, caps, NOW)
         assert [outcome.verdict for outcome in outcomes] == [Verdict.STORED] * 20
-        assert [outcome.waiting_before for outcome in outcomes] == list(range(20))
         page = store.page(recipient, [], EVERYTHING, EVERYTHING)
         assert [row.row_id for row in page.rows] == [outcome.row_id for outcome in outcomes]
         assert [row.sealed for row in page.rows] == [letter.sealed for letter in letters]
         assert [row.name for row in page.rows] == [letter.name for letter in letters]
 
-    def test_the_waiting_count_goes_on_from_earlier_batches(
+    def test_each_letter_names_the_one_of_its_pair_before_it(
         self, store: Store, caps: Caps, recipient: UUID
     ) -> None:
-        put_one(store, make_letter(recipient), caps)
-        assert put_one(store, make_letter(recipient), caps).waiting_before == 1
+        one, other = b"1" * 16, b"2" * 16
+        pairs = [one, one, other, one]
+        first = store.put([make_letter(recipient, pair=pair) for pair in pairs], caps, NOW)
+        rows = [outcome.row_id for outcome in first]
+        assert [outcome.previous_id for outcome in first] == [0, rows[0], 0, rows[1]]
+        assert put_one(store, make_letter(recipient, pair=one), caps).previous_id == rows[3]
+        assert put_one(store, make_letter(recipient, pair=other), caps).previous_id == rows[2]
+
+    def test_a_confirmed_letter_is_nobodys_predecessor(
+        self, store: Store, caps: Caps, recipient: UUID
+    ) -> None:
+        store.confirm([put_one(store, make_letter(recipient), caps).row_id], NOW)
+        assert put_one(store, make_letter(recipient), caps).previous_id == 0
 
     def test_a_repeat_is_not_stored_again(self, store: Store, caps: Caps, recipient: UUID) -> None:
         letter = make_letter(recipient)
