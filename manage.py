@@ -6,6 +6,8 @@ import sys
 
 
 def main() -> None:
+    # What is written under the data directory is the server's alone.
+    os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
     if sys.argv[1:2] == ["serve"]:
         # Before Django loads its apps: one of them imports Daphne, which takes the reactor that it finds.

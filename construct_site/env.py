@@ -42,7 +42,7 @@ def _setting(default: Any, text: str, *, secret: bool = False) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Everything an operator can set, with its default. Sizes are in bytes and times in seconds unless the name says."""
+    """Everything an operator can set, with its default. Sizes are in bytes, times in seconds, unless the name says."""
 
     # Where and how
     environment: str = _setting("production", "`production` or `development`.")

@@ -69,7 +69,11 @@ _SQLITE_OPTIONS: dict[str, Any] = {
 }
 _POSTGRESQL_OPTIONS: dict[str, Any] = {"pool": {"min_size": 1, "max_size": 12, "timeout": 5}}
 if CONSTRUCT.database_url:
-    _database: dict[str, Any] = dict(dj_database_url.parse(CONSTRUCT.database_url))
+    try:
+        _database: dict[str, Any] = dict(dj_database_url.parse(CONSTRUCT.database_url))
+    except ValueError:
+        # Without its cause: that one quotes the address, which holds the password.
+        raise env.InvalidConfiguration("DATABASE_URL cannot be read") from None
 else:
     _database = {"ENGINE": "django.db.backends.sqlite3", "NAME": CONSTRUCT.data_dir / "construct.sqlite3"}
 _is_sqlite = _database["ENGINE"].endswith("sqlite3")
@@ -110,7 +114,10 @@ SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = False
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "no-referrer"
+# `no-referrer` makes browsers post forms with `Origin: null`, which the CSRF check refuses.
+SECURE_REFERRER_POLICY = "same-origin"
+# TLS ends at the proxy: what arrives here is http, what browsers name is https.
+CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in CONSTRUCT.hosts]
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONSTRUCT.production
 X_FRAME_OPTIONS = "DENY"

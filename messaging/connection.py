@@ -235,7 +235,8 @@ class Connection:
         self._heart.ping()
 
     def is_silent_since(self, loop_time: float) -> bool:
-        return self._heart.heard_at < loop_time
+        """Nothing was heard, and a pong would have been: elsewhere silence tells nothing."""
+        return self._socket.has_pongs and self._heart.heard_at < loop_time
 
     def heard(self) -> None:
         """A frame came from the client."""

@@ -77,7 +77,7 @@ class Hub:
         """Make sure that the user may have one more connection.
 
         At the cap all of the user's connections are pinged; those silent for 2 s
-        go. Raises ``ConstructError(TOO_MANY_CONNECTIONS)`` if none did.
+        go, unless the server cannot ping. Raises ``ConstructError(TOO_MANY_CONNECTIONS)`` if none did.
         """
         config: Config = settings.CONSTRUCT
         present = self._connections.get(user_id, [])

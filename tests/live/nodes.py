@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from websockets.asyncio.client import connect
 
-from tests.live.dialogue import WAIT_S, Dialogue, Person
+from tests.live.dialogue import POLL_S, WAIT_S, Dialogue, Person
 from tests.live.raw import RawSocket
 from tests.live.server import Backing, Server
 
@@ -46,8 +46,8 @@ class Nodes:
     async def confirmed(self, recipient: Person, *, left: int = 0) -> None:
         """Wait until no more than `left` messages wait for the recipient."""
         async with asyncio.timeout(WAIT_S):
-            while self.waiting(recipient) > left:
-                await asyncio.sleep(0.02)
+            while self.waiting(recipient) > left:  # noqa: ASYNC110 - the database tells only who asks
+                await asyncio.sleep(POLL_S)
 
 
 def waiting(backing: Backing, user_id: str) -> int:

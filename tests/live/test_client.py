@@ -1,4 +1,4 @@
-"""The reference client and the demonstration against the real server, one account on each process."""
+"""The reference client against the real server, one account on each process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 import pytest
 
 from messaging.client import ConstructClient, RequestRefused, SessionEnded
-from messaging.client.demo import run_demo
 from messaging.client.encryption import Keys, seal, unseal
 from messaging.protocol.messages import ChatMessage
 from tests.live.dialogue import WAIT_S, new_username
@@ -40,19 +39,13 @@ def sealed(text: str, sender: ConstructClient, recipient: ConstructClient, keys:
 
 
 async def read(client: ConstructClient, keys: Keys, count: int) -> list[str]:
-    texts = []
+    texts: list[str] = []
     async with asyncio.timeout(WAIT_S):
         while len(texts) < count:
             message = await client.receive()
             texts.append(unseal(message, keys))
             client.stored(message)
     return texts
-
-
-async def test_the_demonstration_passes(nodes: Nodes) -> None:
-    said: list[str] = []
-    await run_demo(nodes.here.websocket_url, nodes.there.websocket_url, said.append)
-    assert "logged out" in said[-1]
 
 
 @pytest.mark.parametrize("receipts", [True, False], ids=["receipts", "pongs"])

@@ -144,11 +144,16 @@ async def test_a_pong_to_a_former_identity_of_the_socket_confirms_nothing(
     socket, raw = await silent_receiver(sockets, b)
     message = chat_message(a, b)
     await alice.send(message)
-    payload = await ping_of(raw)
-    await socket.register()
-    raw.pong(payload)
+    late = await ping_of(raw)
+    c = await socket.register()
+    to_present = chat_message(a, c)
+    await alice.send_to_present(to_present)
+    await ping_of(raw)
+    raw.pong(late)
     await socket.finish()
+    await socket.close()
     await assert_still_waits(nodes, sockets, b, [message])
+    await assert_still_waits(nodes, sockets, c, [to_present])
 
 
 async def test_with_receipts_a_pong_confirms_nothing_and_received_does(

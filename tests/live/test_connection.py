@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from messaging.client.encryption import Keys
 from tests.live.dialogue import Dialogue, Frame, chat_message, chat_messages, code_of, registration
 from tests.live.nodes import Nodes, Sockets
 from tests.live.raw import HandshakeRefused, RawSocket
@@ -220,6 +221,18 @@ async def test_a_logout_between_sends_is_a_barrier(sockets: Sockets) -> None:
     kinds = [await socket.reply() for _ in range(3)]
     assert [frame["type"] for frame in kinds] == ["ack", "logoutSuccess", "error"]
     assert code_of(kinds[2]) == "AUTH_REQUIRED"
+
+
+async def test_requests_before_a_logout_are_carried_out_as_who_asked(sockets: Sockets) -> None:
+    keys = Keys.generate()
+    socket, a = await sockets.register(publicKey=keys.bundle())
+    for _ in range(5):
+        keys = keys.rotated()
+        await socket.tell("rotatePrekey", {"userId": a.user_id, "update": keys.update()})
+        await socket.tell("getPublicKey", {"userId": a.user_id})
+    await socket.tell("logout", {"sessionToken": a.token})
+    kinds = [(await socket.reply())["type"] for _ in range(11)]
+    assert kinds == ["keyRotationSuccess", "publicKeyBundle"] * 5 + ["logoutSuccess"]
 
 
 async def test_an_error_names_its_request(sockets: Sockets) -> None:

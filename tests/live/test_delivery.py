@@ -9,6 +9,9 @@ import pytest
 from tests.live.dialogue import Dialogue, Frame, Person, chat_message, chat_messages
 from tests.live.nodes import Nodes, Sockets
 
+SETTINGS = {"CONSTRUCT_DOORBELL_S": "5"}
+"""A busy machine must not make a `queued` of a `delivered`."""
+
 
 async def send_all(sender: Dialogue, messages: list[Frame]) -> list[str]:
     """Write everything at once, then read the acks; their statuses."""
@@ -23,12 +26,17 @@ async def send_all(sender: Dialogue, messages: list[Frame]) -> list[str]:
     return statuses
 
 
-async def test_a_message_to_someone_present_is_delivered_and_removed(nodes: Nodes, sockets: Sockets) -> None:
+async def test_a_message_to_someone_present_is_acked_as_delivered_and_removed(
+    nodes: Nodes, sockets: Sockets
+) -> None:
     alice, a = await sockets.register()
     bob, b = await sockets.register(nodes.there)
-    message = chat_message(a, b)
-    await alice.send_to_present(message)
-    assert await bob.message() == message
+    first, second = chat_messages(a, b, 2)
+    await alice.send_to_present(first)
+    assert await bob.message() == first
+    await nodes.confirmed(b)
+    assert await alice.send(second) == "delivered"
+    assert await bob.message() == second
     await nodes.confirmed(b)
 
 

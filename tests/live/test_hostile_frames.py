@@ -48,7 +48,7 @@ class Talk:
         for frame in frames:
             self.socket.send(frame)
         self.socket.send(packed("getPublicKey", {"userId": "nobody"}, requestId=last))
-        answers = []
+        answers: list[dict[str, Any]] = []
         while True:
             answer = msgpack.unpackb(self.socket.recv(ANSWER_S))
             assert answer["type"] in SERVER_MESSAGES

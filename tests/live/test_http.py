@@ -91,4 +91,5 @@ def test_the_answer_to_a_request_carries_the_safe_headers(nodes: Nodes) -> None:
         assert response.status == 200
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["X-Frame-Options"] == "DENY"
-        assert response.headers["Referrer-Policy"] == "no-referrer"
+        # No page elsewhere learns an address of ours; the admin's forms need it within the site.
+        assert response.headers["Referrer-Policy"] in ("no-referrer", "same-origin")

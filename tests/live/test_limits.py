@@ -222,14 +222,16 @@ async def is_let_in(socket: Dialogue) -> bool:
         return False
 
 
-async def test_too_many_bad_frames_end_the_socket_after_their_answers(sockets: Sockets) -> None:
+async def test_too_many_bad_frames_end_the_socket_after_all_answers(sockets: Sockets) -> None:
+    absent = await sockets.register_absent()
     socket, person = await sockets.register()
-    await socket.send(chat_message(person, person))
-    await socket.message()
+    for _ in range(3):
+        await socket.tell("sendMessage", chat_message(person, absent))
     for _ in range(BAD_FRAMES):
         await socket.tell_bytes(b"\xc1")
     frames, code = await socket.ending()
-    assert (codes_of(frames), code) == (["INVALID_FORMAT"] * BAD_FRAMES, 4400)
+    assert [frame["type"] for frame in frames[:3]] == ["ack"] * 3
+    assert (codes_of(frames[3:]), code) == (["INVALID_FORMAT"] * BAD_FRAMES, 4400)
 
 
 async def test_refused_values_are_no_bad_frames(sockets: Sockets) -> None:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.live.dialogue import WAIT_S, chat_message, chat_messages, codes_of
-from tests.live.nodes import SHARED_SETTINGS, Sockets, waiting
-from tests.live.server import Server, ServerFactory
+from tests.live.conftest import BACKINGS
+from tests.live.dialogue import chat_message, chat_messages, codes_of
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets
+from tests.live.server import ServerFactory, backing_of
 from tests.live.test_entry_points import ENTRY_POINTS, migrate
 
 SETTINGS = {"CONSTRUCT_CONFIRM_WITHOUT_PONG_S": "1.5", "CONSTRUCT_HEARTBEAT_S": "0.2"}
 
 
-@pytest.fixture(params=["daphne", "runserver"])
-def other_server(request: pytest.FixtureRequest, server_process: ServerFactory) -> Server:
-    migrate(server_process)
-    return server_process(ENTRY_POINTS[request.param], **{**SHARED_SETTINGS, **SETTINGS})
+@pytest.fixture(scope="module", params=["daphne", "runserver"])
+def entry_point(request: pytest.FixtureRequest) -> Sequence[str]:
+    arguments: Sequence[str] = ENTRY_POINTS[request.param]
+    return arguments
 
 
-@pytest.fixture
-async def sockets(other_server: Server, server_process: ServerFactory) -> AsyncIterator[Sockets]:
-    async with Sockets(other_server, server_process.private) as opened:
-        yield opened
+@pytest.fixture(scope="module", params=BACKINGS)
+def nodes(
+    request: pytest.FixtureRequest,
+    entry_point: Sequence[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    postgresql_url: str,
+    valkey_url: str,
+) -> Iterator[Nodes]:
+    """One of the other servers on each backing."""
+    with backing_of(request.param, tmp_path_factory.mktemp("data"), postgresql_url, valkey_url) as backing:
+        factory = ServerFactory(backing, tmp_path_factory.mktemp("servers"))
+        migrate(factory)
+        try:
+            server = factory(entry_point, **{**SHARED_SETTINGS, **SETTINGS})
+            # Their access logs name addresses and paths, nothing that a test keeps private.
+            yield Nodes(backing, server, server, factory.private)
+        finally:
+            factory.close()
 
 
-async def test_messages_are_delivered_and_confirmed_by_age(
-    sockets: Sockets, server_process: ServerFactory
-) -> None:
-    backing = server_process.backing
+async def test_messages_are_delivered_and_confirmed_by_age(nodes: Nodes, sockets: Sockets) -> None:
     alice, a = await sockets.register()
     b = await sockets.register_absent()
     sent = chat_messages(a, b, 3)
@@ -39,14 +50,12 @@ async def test_messages_are_delivered_and_confirmed_by_age(
     early = await sockets.resume(b)
     assert await early.messages(3) == sent
     await early.close()
-    assert waiting(backing, b.user_id) == 3, "a connection that ended early confirms nothing"
+    assert nodes.waiting(b) == 3, "a connection that ended early confirms nothing"
     late, raw = await sockets.open_raw()
     await late.connect(b)
     assert await late.messages(3) == sent
-    assert waiting(backing, b.user_id) == 3
-    async with asyncio.timeout(WAIT_S):
-        while waiting(backing, b.user_id):
-            await asyncio.sleep(0.05)
+    assert nodes.waiting(b) == 3
+    await nodes.confirmed(b)
     assert raw.pings.empty(), "the hub pings only where pongs come back"
     live = chat_message(a, b)
     await alice.send_to_present(live)

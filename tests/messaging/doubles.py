@@ -96,6 +96,7 @@ class ModelRows:
         self.pages = 0
         self.is_stepwise = is_stepwise
         self._uncommitted: list[tuple[Connection, int]] = []
+        self._stubs: list[tuple[Connection, int]] = []
         self._steps = asyncio.Semaphore(0)
         self._last_id = 0
         self._senders: dict[int, int] = {}
@@ -120,11 +121,19 @@ class ModelRows:
     def step(self) -> None:
         self._steps.release()
 
-    def commit_stubs(self) -> None:
-        for connection, row_id in self._uncommitted:
+    def put_stubs_on_disk(self) -> None:
+        """The confirmed rows wait no more; their connections have not heard of it yet."""
+        for _, row_id in self._uncommitted:
             self.waiting.pop(row_id, None)
-            connection.forget(row_id)
+        self._stubs += self._uncommitted
         self._uncommitted.clear()
+
+    def commit_stubs(self) -> None:
+        """The confirmed rows wait no more, and their connections hear of it."""
+        self.put_stubs_on_disk()
+        for connection, row_id in self._stubs:
+            connection.forget(row_id)
+        self._stubs.clear()
 
     async def page(self, connection: Connection, messages: int, size: int) -> Page:
         self.pages += 1

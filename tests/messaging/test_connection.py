@@ -68,7 +68,9 @@ class TestHandingOver:
         assert socket.frames == FRAMES[:2]
         assert connection.offer(*rows.store(FRAMES[2]))
 
-    async def test_an_earlier_message_of_the_sender_that_was_not_handed_means_a_lost_ring(self, rows: ModelRows) -> None:
+    async def test_an_earlier_message_of_the_sender_that_was_not_handed_means_a_lost_ring(
+        self, rows: ModelRows
+    ) -> None:
         connection, socket = await begun(rows)
         store_all(rows, FRAMES[:1])
         assert not connection.offer(*rows.store(FRAMES[1]))
@@ -423,7 +425,7 @@ class TestHeartbeat:
     async def test_an_idle_connection_is_pinged_and_its_pong_keeps_it(
         self, rows: ModelRows, amounts: Amounts
     ) -> None:
-        amounts(heartbeat_s=0.2, pong_s=0.2)
+        amounts(heartbeat_s=0.3, pong_s=0.3)
         connection, socket = await begun(rows)
         for number in range(1, 4):
             await until(lambda number=number: len(socket.pings) == number)  # type: ignore[misc]

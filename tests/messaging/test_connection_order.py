@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from django.conf import settings as django_settings
 from django.test import override_settings
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.connection import Connection
@@ -87,7 +87,8 @@ steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
     st.tuples(st.just("begin"), senders),
     st.tuples(st.just("ring_late"), st.integers(0, 5)),
     st.tuples(st.just("pong")),
-    st.tuples(st.just("stubs")),
+    st.tuples(st.just("stubs on disk")),
+    st.tuples(st.just("stubs known")),
     st.tuples(st.just("page")),
     st.tuples(st.just("look")),
 )
@@ -104,7 +105,8 @@ async def play(history: list[tuple[object, ...]]) -> World:
         "begin": world.begin,
         "ring_late": world.ring_late,
         "pong": world.pong,
-        "stubs": rows.commit_stubs,
+        "stubs on disk": rows.put_stubs_on_disk,
+        "stubs known": rows.commit_stubs,
         "page": rows.step,
         "look": connection.look,
     }
@@ -118,6 +120,22 @@ async def play(history: list[tuple[object, ...]]) -> World:
     return world
 
 
+# A count of waiting messages could not tell these two lost rings: another process stores at the
+# same time; a stub is on disk and its connection does not know it yet.
+@example(
+    [
+        ("begin", 1),
+        ("begin", 0),
+        ("store", 1, "lost"),
+        ("begin", 1),
+        ("store", 0, "heard"),
+        ("store", 1, "heard"),
+    ],
+    16,
+)
+@example(
+    [("store", 0, "heard"), ("pong",), ("stubs on disk",), ("store", 0, "lost"), ("store", 0, "heard")], 16
+)
 @given(st.lists(steps, max_size=40), st.integers(1, 4))
 @settings(max_examples=300)
 def test_order_once_and_all(history: list[tuple[object, ...]], window: int) -> None:

@@ -149,16 +149,16 @@ class TestAuthentication:
         assert (reply.code, await client.receive()) == ("AUTH_REQUIRED", Closed(4401))
 
     async def test_who_did_is_not(self, make_client: MakeClient, amounts: Amounts) -> None:
-        amounts(authenticate_s=0.5)
+        amounts(authenticate_s=1.0)
         client = await make_client()
         await client.register("alice")
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.1)
         assert isinstance(await client.request(messages.SearchUsers(query="al")), messages.SearchResults)
 
     async def test_the_time_begins_again_after_a_logout(
         self, make_client: MakeClient, amounts: Amounts
     ) -> None:
-        amounts(authenticate_s=0.5)
+        amounts(authenticate_s=1.0)
         client = await make_client()
         token = (await client.register("alice")).session_token
         await client.request(messages.Logout(session_token=token))
@@ -197,7 +197,7 @@ class TestAuthentication:
     async def test_too_many_connections_of_a_user_end_the_newest(
         self, make_client: MakeClient, amounts: Amounts, monkeypatch: pytest.MonkeyPatch, node: Node
     ) -> None:
-        monkeypatch.setattr("messaging.hub._PROBE_S", 0.2)
+        monkeypatch.setattr("messaging.hub._PROBE_S", 0.5)
         amounts(connections_per_user=1)
         first, second = await make_client(has_pongs=True), await make_client()
         alice = await first.register("alice")
@@ -372,7 +372,7 @@ class TestTrouble:
         _, as_alice, bob, as_bob = await befriended(make_client)
         put = node._mailbox._store.put
         monkeypatch.setattr(node._mailbox._store, "put", lambda *args: gate.wait(PATIENCE_S) and put(*args))
-        amounts(request_s=0.1)
+        amounts(request_s=0.6)
         alice = await make_client()
         await alice.request(login_request("alice"))
         message = to(as_bob, as_alice)
@@ -400,9 +400,10 @@ class TestTrouble:
         request_: ClientMessage,
         code: str,
     ) -> None:
-        amounts(request_s=0.1)
+        await (await make_client()).register("alice")
+        amounts(request_s=0.6)
         client = await make_client()
-        await client.register("alice")
+        await client.request(login_request("alice"))
         busy = [asyncio.ensure_future(run_in_database_thread(gate.wait, PATIENCE_S)) for _ in range(4)]
         await turns()
         assert await client.error_of(request_) == code

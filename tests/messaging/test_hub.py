@@ -126,7 +126,7 @@ class TestAdmit:
     @pytest.fixture(autouse=True)
     def two_a_user(self, amounts: Amounts, monkeypatch: pytest.MonkeyPatch) -> None:
         amounts(connections_per_user=2)
-        monkeypatch.setattr(hub_module, "_PROBE_S", 0.05)
+        monkeypatch.setattr(hub_module, "_PROBE_S", 0.3)
 
     async def test_below_the_cap_nobody_is_asked(self, hub: Hub) -> None:
         user_id = uuid4()

@@ -84,7 +84,10 @@ class TestPut:
         assert faulty_store.batches == [letters]
         assert order == [0, 1, 2, 3]
         assert [outcome.row_id for outcome in outcomes] == sorted(outcome.row_id for outcome in outcomes)
-        assert [outcome.previous_id for outcome in outcomes] == [0, *(outcome.row_id for outcome in outcomes[:3])]
+        assert [outcome.previous_id for outcome in outcomes] == [
+            0,
+            *(outcome.row_id for outcome in outcomes[:3]),
+        ]
 
     async def test_batches_are_bounded_by_messages(
         self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
