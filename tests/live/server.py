@@ -103,6 +103,10 @@ class Server:
         return True
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class ServerFactory:
     """Starts servers on one backing and ends them all.
@@ -139,6 +143,8 @@ class ServerFactory:
                 stderr=output,
                 # In a session of its own: Ctrl-C ends the test, and the test ends the server.
                 start_new_session=True,
+                # A shell starts what it runs in the background with SIGINT ignored, and that is inherited.
+                preexec_fn=_heed_interrupts,
             )
         self.servers.append(Server(process, port, log))
         return self.servers[-1]
