@@ -29,6 +29,7 @@ POSITIVE = (
     "mailbox_sender_share",
     "message_s",
     "housekeeping_s",
+    "sweep_s",
     "window_messages",
     "window_bytes",
 )

@@ -105,6 +105,9 @@ class Config:
     mailbox_sender_share: int = _setting(4, "One sender fills at most one part in so many of a mailbox.")
     message_s: int = _setting(30 * 86400, "Life of a waiting message.")
     stub_s: int = _setting(24 * 3600, "How long a confirmed message's name is kept for re-sends.")
+    sweep_s: float = _setting(
+        5.0, "Pause between two looks at the database for what rings and events missed."
+    )
     housekeeping_s: float = _setting(60.0, "Pause between two rounds of expiry.")
     window_messages: int = _setting(16, "Unconfirmed messages of a fresh connection.")
     window_bytes: int = _setting(64 * 1024, "Unconfirmed bytes of a fresh connection.")

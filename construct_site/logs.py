@@ -38,7 +38,13 @@ def configure(level: str, *, as_json: bool) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # They name addresses, hosts and paths of requests.
-    for noisy in ("daphne.http_protocol", "daphne.ws_protocol", "django.request", "django.security"):
+    for noisy in (
+        "daphne.http_protocol",
+        "daphne.ws_protocol",
+        "django.request",
+        "django.security",
+        "django.channels.server",
+    ):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -112,6 +112,11 @@ class Connection:
     # Handing over
 
     @property
+    def is_caught_up(self) -> bool:
+        """As far as it knows, it was handed everything that waits."""
+        return self._is_caught_up
+
+    @property
     def handed(self) -> Iterable[int]:
         """Rows that must not be handed again: unconfirmed, or confirmed and not yet a stub on disk."""
         return self._handed.keys()
@@ -140,6 +145,11 @@ class Connection:
         """The success frame is on its way: from now on messages may follow it, those that wait first."""
         self._has_begun = True
         self.look()
+
+    def compare(self, messages: int, newest_id: int) -> None:
+        """So much waits in the mailbox: look, if this is more than was handed."""
+        if self._is_caught_up and (messages > len(self._handed) or newest_id > self._highest_handed):
+            self.look()
 
     def look(self) -> None:
         """Something may wait that was not offered: page the mailbox."""

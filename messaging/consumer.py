@@ -29,6 +29,9 @@ PING_EXTENSION = "websocket.ping"
 """In ``scope["extensions"]`` of a server that takes ``websocket.ping`` and gives ``websocket.pong``."""
 
 
+_CLOSE_S = 5.0
+
+
 class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channels carries no types
     """One socket.
 
@@ -103,6 +106,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
     # Frames in
 
     async def _on_frame(self, event: dict[str, Any]) -> None:
+        await self._outbox.has_room()
         if self._is_closing:
             return
         frame: bytes | None = event.get("bytes")
@@ -125,7 +129,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
     async def _refuse_frame(self, error: InvalidFrame) -> None:
         """Answer in turn; too many unreadable frames end the socket, after its answers."""
         await self._pipeline.has_room()
-        self._pipeline.fill(self._begin_reply(), _error_frame(error, error.request_id))
+        self._pipeline.fill(self._begin_reply(self._due_at()), _error_frame(error, error.request_id))
         if error.code is ErrorCode.INVALID_FORMAT and self._bad_frames.count(self._loop.time()):
             await self._pipeline.is_empty()
             self.close(CloseCode.BAD_FRAMES)
@@ -133,13 +137,14 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
     async def _start(self, request: Request) -> None:
         """Begin to work on a request; returns when the next frame may be read."""
         route = ROUTES[request.type]
+        due_at = self._due_at()
         if route.is_barrier:
             await self._pipeline.is_empty()
         else:
             await self._pipeline.has_room()
         if self._is_closing:
             return
-        reply = self._begin_reply()
+        reply = self._begin_reply(due_at)
         reply.work = asyncio.create_task(self._answer(reply, route, request))
         if route.is_barrier:
             await asyncio.wait([reply.work])
@@ -148,6 +153,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         """Run the handler and fill the reply, whatever happens."""
         try:
             message = await self._handle(route, request)
+            frame = None if message is None else codec.encode(message)
         except ConstructError as error:
             self._pipeline.fill(reply, _error_frame(error, request.request_id))
             if error.code is ErrorCode.TOO_MANY_CONNECTIONS:
@@ -160,7 +166,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
                 reply, _error_frame(ConstructError(ErrorCode.SERVER_ERROR), request.request_id)
             )
         else:
-            self._pipeline.fill(reply, None if message is None else codec.encode(message))
+            self._pipeline.fill(reply, frame)
             if route.is_barrier:
                 self._on_identity_changed()
 
@@ -184,8 +190,12 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     # Deadlines
 
-    def _begin_reply(self) -> Reply:
-        reply = self._pipeline.begin(self._loop.time() + self._config.request_s)
+    def _due_at(self) -> float:
+        """When a request that is read now must be answered; also if it waits for its turn first."""
+        return self._loop.time() + self._config.request_s
+
+    def _begin_reply(self, due_at: float) -> Reply:
+        reply = self._pipeline.begin(due_at)
         if self._reply_timer is None:
             self._reply_timer = self._loop.call_at(reply.due_at, self._check_replies)
         return reply
@@ -233,12 +243,16 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         if error is not None:
             self._outbox.put_frame(_error_frame(ConstructError(error), None))
         self._outbox.put_close(code)
+        # A peer that takes nothing would never come to its close.
+        self._loop.call_later(_CLOSE_S, self._outbox.abandon, code)
 
     def _end(self) -> None:
         """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
         self._is_closing = True
         self.session.end()
         self._stop_awaiting_authentication()
+        if self._reply_timer is not None:
+            self._reply_timer.cancel()
         self._outbox.drop()
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 import structlog
 from channels.layers import BaseChannelLayer
 from django.conf import settings
+from django.db import Error
 from redis.exceptions import RedisError
 
+from accounts import services as accounts
 from construct_site import events
+from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded, user_group
@@ -27,11 +31,14 @@ from messaging.doorbell import Doorbell, as_ring_layer
 from messaging.mailbox.letters import Page
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing, Unreadable
+from messaging.subscriptions import Subscriptions
 
 log = structlog.get_logger(__name__)
 
 _LAYER_WAIT_S = 1.0
 _PROBE_S = 2.0
+_SWEEP_USERS = 500
+"""Users of one query of the sweep."""
 
 
 class Hub:
@@ -45,23 +52,29 @@ class Hub:
         self._connections: dict[UUID, list[Connection]] = {}
         ring_layer = as_ring_layer(layer)
         self._doorbell = Doorbell(ring_layer) if ring_layer else None
+        self._subscriptions = (
+            Subscriptions(self._subscribe, self._unsubscribe, self._ring_self) if ring_layer else None
+        )
         self._channel: str | None = None
         self._channel_opening = asyncio.Lock()
         self._receiver: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._sweeper: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         events.listen(self._on_local_event)
         if self._doorbell is not None:
             self._receiver = asyncio.create_task(self._receive())
+        self._sweeper = asyncio.create_task(self._sweep_again_and_again())
 
     async def close(self) -> None:
         events.stop_listening()
-        for task in (self._receiver, *self._tasks):
+        for task in (self._sweeper, self._receiver):
             # More than once: redis-py loses a cancellation that meets it while it connects.
             while task is not None and not task.done():
                 task.cancel()
                 await asyncio.wait({task}, timeout=0.5)
+        if self._subscriptions is not None:
+            await self._subscriptions.close()
         if self._doorbell is not None:
             await self._doorbell.close()
             await self._layer.flush()
@@ -100,8 +113,8 @@ class Hub:
         """
         present = self._connections.setdefault(connection.user_id, [])
         present.append(connection)
-        if len(present) == 1:
-            await self._join(connection.user_id)
+        if self._subscriptions is not None:
+            await self._subscriptions.join(connection.user_id)
 
     def detach(self, connection: Connection) -> None:
         """Route to it no more. What it did not confirm waits for the next connection."""
@@ -111,7 +124,8 @@ class Hub:
             present.remove(connection)
             if not present:
                 del self._connections[connection.user_id]
-                self._run(self._leave(connection.user_id))
+                if self._subscriptions is not None:
+                    self._subscriptions.leave(connection.user_id)
 
     # Messages
 
@@ -177,23 +191,15 @@ class Hub:
 
     # The channel layer
 
-    async def _join(self, user_id: UUID) -> None:
-        if self._doorbell is None:
-            return
-        try:
-            async with asyncio.timeout(_LAYER_WAIT_S):
-                await self._layer.group_add(user_group(user_id), await self._own_channel())
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("not subscribed", error=type(error).__name__)
+    async def _subscribe(self, user_id: UUID) -> None:
+        await self._layer.group_add(user_group(user_id), await self._own_channel())
 
-    async def _leave(self, user_id: UUID) -> None:
-        if self._doorbell is None or self._channel is None or user_id in self._connections:
-            return
-        try:
-            async with asyncio.timeout(_LAYER_WAIT_S):
-                await self._layer.group_discard(user_group(user_id), self._channel)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("not unsubscribed", error=type(error).__name__)
+    async def _unsubscribe(self, user_id: UUID) -> None:
+        if self._channel is not None and user_id not in self._connections:
+            await self._layer.group_discard(user_group(user_id), self._channel)
+
+    def _ring_self(self, user_id: UUID) -> None:
+        self._ring(user_id, {"type": "joined"})
 
     async def _own_channel(self) -> str:
         # One channel, whoever asks first: what groups send to a second one nobody would receive.
@@ -217,6 +223,10 @@ class Hub:
 
     def _on_layer_message(self, message: dict[str, Any]) -> None:
         if message.get("node") == self._node:
+            if message["type"] == "joined" and self._subscriptions is not None:
+                self._subscriptions.echo(UUID(bytes=message["user"]))
+            return
+        if message["type"] == "joined":
             return
         if message["type"] == "event":
             self._apply(events.from_layer_message(message))
@@ -230,6 +240,47 @@ class Hub:
                 return
         for connection in present:
             connection.look()
+
+    # The sweep
+
+    async def _sweep_again_and_again(self) -> None:
+        while True:
+            await asyncio.sleep(settings.CONSTRUCT.sweep_s)
+            try:
+                await self.sweep()
+            except Error as error:
+                log.warning("sweep failed", error=type(error).__name__)
+
+    async def sweep(self) -> None:
+        """Make good what rings and events missed: the database is the truth, they are only faster.
+
+        Connections of ended sessions end; connections that believe to have
+        everything, and do not, look; groups that could not be joined are joined.
+        Raises ``django.db.Error``.
+        """
+        for users in batched(list(self._connections), _SWEEP_USERS):
+            await self._end_dead_sessions(users)
+            await self._look_where_more_waits(users)
+            if self._subscriptions is not None:
+                for user_id in users:
+                    if user_id in self._connections and not self._subscriptions.is_joined(user_id):
+                        await self._subscriptions.join(user_id)
+
+    async def _end_dead_sessions(self, users: Sequence[UUID]) -> None:
+        connections = [connection for user in users for connection in self._connections.get(user, ())]
+        sessions = {connection.session_id for connection in connections}
+        live = await run_in_database_thread(accounts.live_sessions, sessions)
+        for connection in connections:
+            if connection.session_id not in live and connection.is_attached:
+                connection.expire()
+
+    async def _look_where_more_waits(self, users: Sequence[UUID]) -> None:
+        settled = [
+            user for user in users if any(each.is_caught_up for each in self._connections.get(user, ()))
+        ]
+        for user, (messages, newest_id) in (await self._mailbox.waiting(settled)).items():
+            for connection in self._connections.get(user, ()):
+                connection.compare(messages, newest_id)
 
     # Events
 
@@ -247,7 +298,9 @@ class Hub:
                     if session_ids is None or connection.session_id in session_ids:
                         connection.expire()
 
-    def _run(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+def batched(users: Sequence[UUID], size: int) -> Iterator[list[UUID]]:
+    """`users` in lists of at most `size`."""
+    rest = iter(users)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -12,6 +13,8 @@ import structlog
 from construct_site.logs import describe_error
 
 log = structlog.get_logger(__name__)
+
+_EVENTS_WAITING = 256
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -26,6 +29,7 @@ class Outbox:
         self._send = send
         self._events: deque[dict[str, Any]] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._closer: asyncio.Task[None] | None = None
         self._is_closed = False
 
     def put_frame(self, frame: bytes) -> None:
@@ -40,6 +44,17 @@ class Outbox:
         # A plain int: autobahn refuses subclasses, enumerations too.
         self._put({"type": "websocket.close", "code": int(code)})
         self._is_closed = True
+
+    def abandon(self, code: int) -> None:
+        """Close a socket that takes nothing: what waits for it is dropped, the close does not wait behind it."""
+        if self._writer is not None:
+            self.drop()
+            self._closer = asyncio.create_task(self._close_now(code))
+
+    async def has_room(self) -> None:
+        """Wait while the socket takes less than is put: a client that does not read is not read either."""
+        if len(self._events) > _EVENTS_WAITING:
+            await self.flush()
 
     def drop(self) -> None:
         """The socket is gone: nothing is sent any more."""
@@ -57,6 +72,10 @@ class Outbox:
         self._events.append(event)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
+
+    async def _close_now(self, code: int) -> None:
+        with suppress(Exception):
+            await self._send({"type": "websocket.close", "code": int(code)})
 
     async def _write(self) -> None:
         try:

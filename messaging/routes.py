@@ -40,7 +40,7 @@ ROUTES: dict[str, Route] = {
     "logout": Route(sessions.logout, needs_authentication=False, is_barrier=True),
     "searchUsers": Route(users.search_users, limit=RateLimit.SEARCHES, timeout_code=ErrorCode.SEARCH_FAILED),
     "getPublicKey": Route(users.get_public_key, limit=RateLimit.BUNDLES),
-    "rotatePrekey": Route(users.rotate_prekey, limit=RateLimit.ROTATIONS),
+    "rotatePrekey": Route(users.rotate_prekey),
     "sendMessage": Route(chat.send_message, timeout_code=ErrorCode.QUEUE_FAILED),
     "received": Route(chat.received, has_reply=False),
 }

@@ -14,10 +14,10 @@ from accounts.services.sessions import (
     Grant,
     SessionIdentity,
     end_session,
+    live_sessions,
     open_session,
     resume_session,
     revoke_sessions,
-    session_is_live,
 )
 
 __all__ = [
@@ -31,11 +31,11 @@ __all__ = [
     "delete_user",
     "end_session",
     "find_credentials",
+    "live_sessions",
     "open_session",
     "replace_hash",
     "resume_session",
     "revoke_sessions",
     "search_users",
-    "session_is_live",
     "update_account",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -81,20 +81,21 @@ def resume_session(token: str, peer: Peer) -> Grant:
         raise ConstructError(ErrorCode.INVALID_TOKEN)
     now = timezone.now()
     live = Session.objects.filter(token_digest=_digest(token), revoked_at=None, expires_at__gt=now)
+    # Outside the transaction, which takes SQLite's write lock: guesses must not hold up who stores messages.
+    session = live.select_related("user").first()
+    if session is None:
+        raise SessionExpired
+    if not session.user.is_active:
+        raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
+    session.expires_at = _expiry(now)
+    changes = {
+        "expires_at": session.expires_at,
+        "last_used_at": _hour(now),
+        "client_label": peer.client_label,
+    }
+    if peer.address != UNKNOWN:
+        changes["address_digest"] = address_digest(session.user_id, peer.address)
     with transaction.atomic():
-        session = live.select_related("user").first()
-        if session is None:
-            raise SessionExpired
-        if not session.user.is_active:
-            raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
-        session.expires_at = _expiry(now)
-        changes = {
-            "expires_at": session.expires_at,
-            "last_used_at": _hour(now),
-            "client_label": peer.client_label,
-        }
-        if peer.address != UNKNOWN:
-            changes["address_digest"] = address_digest(session.user_id, peer.address)
         # By the same conditions again: it may have been revoked since it was read.
         if not live.update(**changes):
             raise SessionExpired
@@ -124,11 +125,12 @@ def revoke_sessions(user_id: UUID, session_ids: Iterable[UUID] | None = None) ->
     return revoked
 
 
-def session_is_live(session_id: UUID) -> bool:
-    """Whether a socket of this session may stay: not revoked, not expired, its user active."""
-    return Session.objects.filter(
-        pk=session_id, revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True
-    ).exists()
+def live_sessions(session_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these sessions' sockets may stay: not revoked, not expired, the user active. One query."""
+    live = Session.objects.filter(
+        pk__in=session_ids, revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True
+    )
+    return set(live.values_list("pk", flat=True))
 
 
 def _digest(token: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -17,13 +18,14 @@ from construct_site.env import Config
 from construct_site.errors import CloseCode
 from construct_site.logs import describe_error
 from construct_site.server.http import LimitedWebRequest
-from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol
+from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol, InboundQueue
 
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
 _CLOSE_HANDSHAKE_S = 5
 _NEVER_S = -1
+_GC_NEW_OBJECTS = 20_000
 
 Application = Callable[
     [dict[str, Any], Callable[[], Awaitable[dict[str, Any]]], Callable[[Any], Awaitable[None]]], Any
@@ -77,9 +79,26 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         reactor.callWhenRunning(self._lifespan.start)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        if isinstance(protocol, ConstructWebSocketProtocol):
-            scope["extensions"] = {PING_EXTENSION: {}}
-        return super().create_application(protocol, scope)
+        if not isinstance(protocol, ConstructWebSocketProtocol):
+            return super().create_application(protocol, scope)
+        scope |= {"asgi": {"version": "3.0"}, "extensions": {PING_EXTENSION: {}}}
+        events = InboundQueue(protocol)
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(
+            self.application(scope, events.get, partial(self.handle_reply, protocol))
+        )
+        return events
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Send one event of the application. Returns when the socket has room for the next."""
+        if not isinstance(protocol, ConstructWebSocketProtocol):
+            await super().handle_reply(protocol, message)
+            return
+        details = self.connections.get(protocol)
+        if details is None or "disconnected" in details:
+            return
+        protocol.handle_reply(message)
+        if protocol.flow is not None and protocol.flow.is_paused:
+            await protocol.flow.has_room()
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
@@ -156,6 +175,18 @@ async def _ignore(_event: Any) -> None:
     """Start-up and shutdown report nothing that the server could act on."""
 
 
+def _settle_garbage_collector() -> None:
+    """Leave out what was loaded for good (Django's models and more), and look at the rest less often.
+
+    The default looks through everything after each 700 new objects that stay; each
+    message in flight is some.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_NEW_OBJECTS, 20, 50)
+
+
 def run(application: Application, on_listening: Callable[[str, int], None]) -> None:
     """Serve until told to stop. Raises :class:`CannotServe`."""
+    _settle_garbage_collector()
     ConstructServer(application, settings.CONSTRUCT, on_listening).run()

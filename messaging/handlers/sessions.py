@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 from accounts import authentication
 from accounts.services import Grant
-from construct_site.errors import ConstructError, SessionExpired
+from construct_site.errors import SessionExpired
 from keys.registration import register as register_account
 from messaging.connection import Identity
 from messaging.protocol import messages
@@ -56,9 +57,9 @@ Entered = TypeVar("Entered", messages.RegisterSuccess, messages.LoginSuccess)
 async def _enter(socket: SocketSession, grant: Grant, receipts: bool, success: type[Entered]) -> Entered:
     try:
         await socket.enter(Identity(grant.user_id, grant.session_id, receipts))
-    except ConstructError:
-        # Too many connections: nobody learnt the token, so the session must not live on.
-        await authentication.log_out(grant.token)
+    except BaseException:
+        # Too many connections, or too late: nobody learnt the token, so the session must not live on.
+        await asyncio.shield(authentication.log_out(grant.token))
         raise
     return success(
         user_id=str(grant.user_id),

@@ -9,6 +9,7 @@ from django.db import DatabaseError
 from accounts import services as accounts
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
+from construct_site.limits import RateLimit
 from keys import bundle
 from keys import services as keys
 from messaging.protocol import messages
@@ -50,6 +51,8 @@ async def rotate_prekey(socket: SocketSession, payload: messages.RotatePrekey) -
     if user_id_from(payload.user_id) != socket.user_id:
         raise ConstructError(ErrorCode.FORBIDDEN, "Only your own prekey is yours to rotate.")
     update = bundle.parse_update(payload.update)
+    # Counted here: what is refused for its form or its owner uses up nothing.
+    await socket.node.limiter.hit(RateLimit.ROTATIONS, str(socket.user_id))
     await run_in_database_thread(keys.rotate_prekey, socket.user_id, update)
     return messages.KeyRotationSuccess()
 

@@ -165,6 +165,10 @@ class Mailbox:
         """See :meth:`messaging.mailbox.store.Store.page`. Raises ``django.db.DatabaseError``."""
         return await self._reads.run(self._store.page, recipient_id, list(handed), messages, size)
 
+    async def waiting(self, users: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
+        """See :meth:`messaging.mailbox.store.Store.waiting`. Raises ``django.db.Error``."""
+        return await self._reads.run(self._store.waiting, users) if users else {}
+
     async def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
         """See :meth:`messaging.mailbox.store.Store.count`. Raises ``django.db.DatabaseError``."""
         return await self._reads.run(self._store.count, recipient_id)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Max, Min, Sum
 
 from keys.models import PrekeyBundle
 from messaging.mailbox.letters import Caps, Letter, Outcome, Page, WaitingRow
@@ -67,6 +67,12 @@ class Store(ABC):
             rows = list(old.order_by("stored_at").values_list("id", flat=True)[:most])
             gone += MailboxMessage.objects.filter(id__in=rows).delete()[0]
         return gone
+
+    def waiting(self, users: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
+        """How many messages wait for each of `users`, and the newest of them; who has none is left out."""
+        rows = MailboxMessage.objects.filter(recipient_id__in=users).values_list("recipient_id")
+        counted = rows.annotate(messages=Count("id"), newest=Max("id"))
+        return {user: (messages, newest) for user, messages, newest in counted}
 
     def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
         """What waits for a user: messages, bytes, and since when the oldest."""

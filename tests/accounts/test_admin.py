@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import Session, User
-from accounts.services import Grant, open_session, session_is_live
+from accounts.services import Grant, live_sessions, open_session
 from construct_site.events import Event, SessionsEnded
 from tests.accounts.conftest import HOME, PASSWORD
 
@@ -243,13 +243,13 @@ def test_selected_sessions_are_revoked_and_their_sockets_end(
         )
     assert "Sessions revoked: 1." in answer.content.decode()
     assert events(callbacks) == [SessionsEnded(alice.pk, (grant.session_id,))]
-    assert not session_is_live(grant.session_id)
-    assert session_is_live(other.session_id)
+    assert not live_sessions([grant.session_id])
+    assert live_sessions([other.session_id])
 
 
 def test_who_may_only_look_cannot_revoke(moderator: Client, grant: Grant) -> None:
     moderator.post(SESSIONS, {"action": "revoke", "_selected_action": [grant.session_id]})
-    assert session_is_live(grant.session_id)
+    assert live_sessions([grant.session_id])
 
 
 def test_a_session_is_neither_edited_nor_deleted(root: Client, grant: Grant) -> None:

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from accounts.authentication import log_in, log_out, resume
 from accounts.models import Session, User
 from accounts.passwords import get_password_hashing, must_update
-from accounts.services import delete_user, session_is_live
+from accounts.services import delete_user, live_sessions
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.limits import Limiter
@@ -31,7 +31,7 @@ async def test_the_right_password_opens_a_session(alice: User) -> None:
     grant = await log_in("aLICE", PASSWORD, HOME)
     assert grant.user_id == alice.pk
     assert grant.username == "Alice"
-    assert await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(live_sessions, [grant.session_id])
 
 
 async def test_a_session_is_resumed_until_its_logout(alice: User) -> None:

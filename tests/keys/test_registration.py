@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from accounts.authentication import log_in
 from accounts.models import Session, User
-from accounts.services import Grant, session_is_live
+from accounts.services import Grant, live_sessions
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import encode_bundle
@@ -52,7 +52,7 @@ async def test_a_registration_makes_account_bundle_and_session(owner: KeyOwner) 
     grant = await register("Alice", PASSWORD, " Alice L. ", encode_bundle(owner.bundle()), HOME)
     assert (grant.username, grant.display_name) == ("Alice", "Alice L.")
     assert await stored() == (1, 1, 1)
-    assert await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(live_sessions, [grant.session_id])
     assert (await run_in_database_thread(fetch_bundle, grant.user_id)).username == "Alice"
     assert (await log_in("alice", PASSWORD, HOME)).user_id == grant.user_id
 
@@ -105,7 +105,7 @@ async def test_a_taken_name_leaves_nothing_behind(owner: KeyOwner) -> None:
     grant = await register("alice", PASSWORD, None, encode_bundle(owner.bundle()), HOME)
     assert (await refusal("ALICE")).code is ErrorCode.USERNAME_TAKEN
     assert await stored() == (1, 1, 1)
-    assert await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(live_sessions, [grant.session_id])
 
 
 def test_of_two_registrations_of_one_name_at_once_one_wins() -> None:
@@ -126,7 +126,7 @@ def test_of_two_registrations_of_one_name_at_once_one_wins() -> None:
     assert [each for each in outcomes if each is not winner] == [ErrorCode.USERNAME_TAKEN]
     assert counts() == (1, 1, 1)
     assert fetch_bundle(winner.user_id).username == winner.username
-    assert session_is_live(winner.session_id)
+    assert live_sessions([winner.session_id])
 
 
 @with_limiter

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import secrets
+import socket
 import struct
 
 from websockets.exceptions import ConnectionClosedError
@@ -43,10 +44,25 @@ class RawSocket:
 
     @classmethod
     async def open(
-        cls, port: int, *, source: str = "127.0.0.1", path: str = "/ws", answers_pings: bool = True
+        cls,
+        port: int,
+        *,
+        source: str = "127.0.0.1",
+        path: str = "/ws",
+        answers_pings: bool = True,
+        receive_bytes: int | None = None,
     ) -> RawSocket:
-        """Raises :class:`HandshakeRefused`."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        """`receive_bytes` bounds what the system takes in for a client that does not read.
+
+        Raises :class:`HandshakeRefused`.
+        """
+        plain = socket.socket()
+        plain.bind((source, 0))
+        if receive_bytes is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        plain.connect(("127.0.0.1", port))
+        plain.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=plain)
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -112,14 +128,12 @@ class RawSocket:
         self._writer.write(header + mask + masked)
 
     async def _read(self) -> None:
-        try:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await self._read_frame():
                 pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            self._messages.put_nowait(None)
-            self._writer.close()
+        # Not in a `finally`: a frozen client neither hears of an end nor closes.
+        self._messages.put_nowait(None)
+        self._writer.close()
 
     async def _read_frame(self) -> bool:
         """Whether another frame may follow."""

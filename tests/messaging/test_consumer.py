@@ -436,13 +436,14 @@ class TestTrouble:
         alice = await first.register("alice")
         await first.end()
         second = await make_client()
-        begun, resume = asyncio.Event(), asyncio.Event()
+        begun, resume, entered = asyncio.Event(), asyncio.Event(), asyncio.Event()
         enter = node.hub.attach
 
         async def held(connection: object) -> None:
             begun.set()
             await resume.wait()
             await enter(connection)  # type: ignore[arg-type]
+            entered.set()
 
         monkeypatch.setattr(node.hub, "attach", held)
         await second.send(messages.Connect(session_token=alice.session_token))
@@ -450,6 +451,7 @@ class TestTrouble:
         second.app.cancel()
         await asyncio.gather(second.app, return_exceptions=True)
         resume.set()
+        await asyncio.wait_for(entered.wait(), PATIENCE_S)
         await turns(20)
         assert node.hub.connections == 0
 

@@ -8,7 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer
+from django.db import OperationalError
 
+from accounts.models import User
+from accounts.peers import Peer
+from accounts.services import open_session
 from construct_site.database import run_in_database_thread
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.events import SessionsEnded, as_layer_message, send_on_commit, user_group
@@ -16,10 +20,12 @@ from messaging import hub as hub_module
 from messaging.connection import Connection, Identity
 from messaging.doorbell import DoorbellLayer
 from messaging.hub import Hub
+from messaging.mailbox.letters import Letter
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing
 from tests.messaging.conftest import Amounts
 from tests.messaging.doubles import PATIENCE_S, RecordingSocket, turns, until
+from tests.messaging.mailbox.conftest import make_recipient
 from tests.services import free_port
 
 FRAME = b"a frame"
@@ -341,3 +347,55 @@ async def test_with_the_channel_layer_away_a_connection_is_attached_all_the_same
     assert "not subscribed" in caplog.text
     assert str(user_id) not in caplog.text
     assert user_id.hex not in caplog.text
+
+
+class TestSweep:
+    @pytest.fixture
+    def recipient(self, transactional_db: None) -> UUID:  # noqa: ARG002 - the database must be there first
+        return make_recipient("recipient")
+
+    async def test_what_nobody_rang_is_found(
+        self, hub: Hub, mailbox: Mailbox, keys: KeyRing, recipient: UUID
+    ) -> None:
+        phone = await Device(hub, recipient).attach()
+        sealed = keys.encrypt(FRAME, recipient.bytes, NAME)
+        await mailbox.put(Letter(recipient, NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None)
+        await hub._look_where_more_waits([recipient])
+        await until(lambda: phone.frames == [FRAME])
+
+    async def test_a_connection_that_has_everything_is_left_alone(
+        self, hub: Hub, mailbox: Mailbox, keys: KeyRing, recipient: UUID
+    ) -> None:
+        sealed = keys.encrypt(FRAME, recipient.bytes, NAME)
+        await mailbox.put(Letter(recipient, NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None)
+        phone = await Device(hub, recipient).attach()
+        looks = phone.looks()
+        await hub._look_where_more_waits([recipient])
+        assert looks == []
+        assert phone.frames == [FRAME]
+
+    async def test_a_connection_whose_session_is_no_longer_live_ends(self, hub: Hub, recipient: UUID) -> None:
+        user = await run_in_database_thread(User.objects.get, pk=recipient)
+        grant = await run_in_database_thread(open_session, user, Peer("192.0.2.1", ""))
+        live = Device(hub, recipient)
+        live.connection.session_id = grant.session_id
+        dead = Device(hub, recipient)
+        for device in (live, dead):
+            await device.attach()
+        await hub.sweep()
+        assert (live.socket.expiries, dead.socket.expiries) == (0, 1)
+
+    async def test_a_failed_sweep_is_followed_by_another(
+        self, hub: Hub, amounts: Amounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        amounts(sweep_s=0.001)
+        sweeps: list[int] = []
+
+        async def fail() -> None:
+            sweeps.append(1)
+            raise OperationalError("away")
+
+        monkeypatch.setattr(hub, "sweep", fail)
+        sweeper = asyncio.create_task(hub._sweep_again_and_again())
+        await until(lambda: len(sweeps) > 2)
+        sweeper.cancel()

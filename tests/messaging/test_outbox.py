@@ -123,3 +123,55 @@ async def test_a_server_that_refuses_ends_the_outbox_quietly(caplog: pytest.LogC
     assert faults == []
     assert "write failed" in caplog.text
     assert "private words" not in caplog.text
+
+
+class StuckWire(Wire):
+    """A peer that reads nothing: only a close, which waits for nobody, still gets through."""
+
+    async def send(self, event: Event) -> None:
+        if event["type"] != "websocket.close":
+            await self.gate.wait()
+        self.sent.append(event)
+
+
+async def test_a_socket_that_takes_nothing_is_closed_past_what_waits_for_it() -> None:
+    wire = StuckWire()
+    wire.gate.clear()
+    outbox = Outbox(wire.send)
+    for _ in range(3):
+        outbox.put_frame(b"never read")
+    outbox.put_close(CloseCode.SLOW)
+    await turns()
+    outbox.abandon(CloseCode.SLOW)
+    await turns()
+    assert wire.sent == [{"type": "websocket.close", "code": 4408}]
+    wire.gate.set()
+    await flushed(outbox)
+    assert len(wire.sent) == 2
+
+
+async def test_a_socket_that_took_everything_is_not_closed_again() -> None:
+    wire = Wire()
+    outbox = Outbox(wire.send)
+    outbox.put_close(CloseCode.SLOW)
+    await flushed(outbox)
+    outbox.abandon(CloseCode.SLOW)
+    await turns()
+    assert len(wire.sent) == 1
+
+
+async def test_there_is_room_until_much_waits() -> None:
+    wire = Wire()
+    wire.gate.clear()
+    outbox = Outbox(wire.send)
+    for _ in range(200):
+        outbox.put_frame(b"waits")
+    await asyncio.wait_for(outbox.has_room(), PATIENCE_S)
+    for _ in range(200):
+        outbox.put_frame(b"waits")
+    waiting = asyncio.create_task(outbox.has_room())
+    await turns()
+    assert not waiting.done()
+    wire.gate.set()
+    await asyncio.wait_for(waiting, PATIENCE_S)
+    assert len(wire.sent) == 400

@@ -35,7 +35,6 @@ def test_the_limits_counted_before_a_handler_runs() -> None:
     assert {name: route.limit for name, route in ROUTES.items() if route.limit} == {
         "searchUsers": RateLimit.SEARCHES,
         "getPublicKey": RateLimit.BUNDLES,
-        "rotatePrekey": RateLimit.ROTATIONS,
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import Session, User
-from accounts.services import create_account, delete_user, open_session, session_is_live, update_account
+from accounts.services import create_account, delete_user, live_sessions, open_session, update_account
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded
@@ -79,7 +79,7 @@ async def test_an_account_that_is_switched_off_loses_its_sessions(
     alice.is_active = False
     await run_in_database_thread(update_account, alice, ["is_active"])
     assert heard.get_nowait() == SessionsEnded(alice.pk)
-    assert not await run_in_database_thread(session_is_live, grant.session_id)
+    assert not await run_in_database_thread(live_sessions, [grant.session_id])
 
 
 @in_threads
@@ -90,6 +90,6 @@ async def test_another_change_of_an_account_leaves_its_sessions_alone(
     alice.display_name, alice.bio = "Queen Alice", "unsaved"
     await run_in_database_thread(update_account, alice, ["display_name"])
     assert heard.empty()
-    assert await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(live_sessions, [grant.session_id])
     stored = await run_in_database_thread(User.objects.get)
     assert (stored.display_name_folded, stored.bio) == ("queen alice", "")

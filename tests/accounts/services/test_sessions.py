@@ -20,10 +20,10 @@ from accounts.services import (
     SessionIdentity,
     address_is_known,
     end_session,
+    live_sessions,
     open_session,
     resume_session,
     revoke_sessions,
-    session_is_live,
 )
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
@@ -105,9 +105,9 @@ def test_a_resume_makes_its_address_known(alice: User) -> None:
 def test_a_session_ends_with_the_second_of_its_expiry(alice: User) -> None:
     with time_machine.travel(NOON, tick=False):
         grant = open_session(alice, HOME)
-        assert session_is_live(grant.session_id)
+        assert live_sessions([grant.session_id])
     with time_machine.travel(NOON + LIFE, tick=False):
-        assert not session_is_live(grant.session_id)
+        assert not live_sessions([grant.session_id])
         with pytest.raises(SessionExpired):
             resume_session(grant.token, HOME)
     assert Session.objects.get().expires_at == NOON + LIFE
@@ -119,7 +119,7 @@ def test_a_revoked_session_cannot_be_resumed(alice: User) -> None:
     revoke_sessions(alice.pk)
     with pytest.raises(SessionExpired):
         resume_session(grant.token, HOME)
-    assert not session_is_live(grant.session_id)
+    assert not live_sessions([grant.session_id])
 
 
 @in_one_thread
@@ -137,7 +137,7 @@ def test_the_session_of_a_suspended_user_is_refused_as_such(alice: User) -> None
     with pytest.raises(ConstructError) as refusal:
         resume_session(grant.token, HOME)
     assert refusal.value.code is ErrorCode.ACCOUNT_SUSPENDED
-    assert not session_is_live(grant.session_id)
+    assert not live_sessions([grant.session_id])
 
 
 @in_one_thread
@@ -169,7 +169,7 @@ def test_a_lone_surrogate_is_no_token(db: None) -> None:
 
 @in_one_thread
 def test_no_session_by_this_id_is_not_live() -> None:
-    assert not session_is_live(uuid4())
+    assert not live_sessions([uuid4()])
 
 
 @in_threads
@@ -179,8 +179,8 @@ async def test_a_logout_ends_that_session_alone(alice: User, heard: asyncio.Queu
     identity = SessionIdentity(alice.pk, grant.session_id)
     assert await run_in_database_thread(end_session, grant.token) == identity
     assert heard.get_nowait() == SessionsEnded(alice.pk, (grant.session_id,))
-    assert not await run_in_database_thread(session_is_live, grant.session_id)
-    assert await run_in_database_thread(session_is_live, other.session_id)
+    assert not await run_in_database_thread(live_sessions, [grant.session_id])
+    assert await run_in_database_thread(live_sessions, [other.session_id])
 
 
 @in_threads
@@ -202,7 +202,7 @@ async def test_revoking_named_sessions_leaves_other_users_alone(
     stranger = uuid4()
     assert await run_in_database_thread(revoke_sessions, stranger, [grant.session_id]) == 0
     assert heard.empty()
-    assert await run_in_database_thread(session_is_live, grant.session_id)
+    assert await run_in_database_thread(live_sessions, [grant.session_id])
 
 
 @in_threads

@@ -1,0 +1,40 @@
+"""A client that writes and does not read costs the server a bounded amount of memory, and nobody else anything."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.live.dialogue import Dialogue, packed
+from tests.live.nodes import Nodes, Sockets
+from tests.live.raw import RawSocket
+
+SETTINGS = {"CONSTRUCT_LIMITS": "off"}
+MEBIBYTE = 1024 * 1024
+PAGE_BYTES = 4096
+
+
+def resident_bytes(process_id: int) -> int:
+    return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+async def write_on_and_on(raw: RawSocket, request: bytes) -> None:
+    for _ in range(1_000_000):
+        await raw.send(request)
+
+
+async def test_who_does_not_read_is_not_read_either(nodes: Nodes, sockets: Sockets) -> None:
+    raw = await RawSocket.open(nodes.here.port, receive_bytes=PAGE_BYTES)
+    deaf = Dialogue(raw, nodes.private)
+    sockets.opened.append(deaf)
+    person = await deaf.register()
+    raw.freeze()
+    request = packed("getPublicKey", {"userId": person.user_id})
+    before = resident_bytes(nodes.here.process.pid)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(write_on_and_on(raw, request), 20)
+    assert resident_bytes(nodes.here.process.pid) - before < 32 * MEBIBYTE
+    other, _ = await sockets.register(nodes.here)
+    assert (await other.ask("getPublicKey", {"userId": person.user_id}))["type"] == "publicKeyBundle"
