@@ -15,11 +15,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
 from channels.routing import ProtocolTypeRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 from django.http.request import split_domain_port, validate_host
 
 http = get_asgi_application()
 
 from construct_site import checks  # noqa: E402 - the apps are loaded now
+from construct_site.server import sole  # noqa: E402
 from messaging.consumer import ConstructConsumer  # noqa: E402
 from messaging.node import get_node  # noqa: E402
 
@@ -72,4 +74,8 @@ async def lifespan(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 checks.refuse_unsafe(settings.CONSTRUCT)
+if settings.CONSTRUCT.production and not settings.CONSTRUCT.redis_url and not sole.is_held():
+    raise ImproperlyConfigured(
+        "Without REDIS_URL production is served by `manage.py serve`: it lets one process in."
+    )
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

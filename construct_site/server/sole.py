@@ -18,6 +18,8 @@ _REFUSAL = (
     "Another server process uses this database. Several need REDIS_URL, or recipients would not be rung."
 )
 
+_held: list[bool] = []
+
 
 def refuse_second_process(config: Config) -> AbstractContextManager[object]:
     """Hold the database for this process alone until the returned context ends.
@@ -29,7 +31,14 @@ def refuse_second_process(config: Config) -> AbstractContextManager[object]:
     if not config.redis_url:
         take = _take_advisory_lock if connection.vendor == "postgresql" else _take_file_lock
         held.enter_context(take())
+        _held.append(True)
+        held.callback(_held.clear)
     return held
+
+
+def is_held() -> bool:
+    """Whether this process holds the database for itself."""
+    return bool(_held)
 
 
 def _take_advisory_lock() -> AbstractContextManager[object]:
