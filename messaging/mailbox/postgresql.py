@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import IntegrityError, InternalError, OperationalError, connection
 
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
@@ -64,6 +64,18 @@ FROM judged LEFT JOIN stored ON stored.name = judged.name
 
 class PostgresqlStore(Store):
     def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        try:
+            return self._put(letters, caps, now)
+        except IntegrityError:
+            # An account was deleted between the snapshot and the check of the foreign key, which
+            # spoilt the whole batch. The next snapshot has no such recipient.
+            return self._put(letters, caps, now)
+        except InternalError as error:
+            if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
+                raise OperationalError("the database is read-only") from error
+            raise
+
+    def _put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         outcomes: dict[bytes, Outcome] = {}
         missing = list(letters)
         while missing:

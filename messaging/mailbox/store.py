@@ -30,8 +30,10 @@ class Store(ABC):
     def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         """Store a batch in one commit; one outcome for each letter, in their order.
 
-        No two letters of a batch have the same name. Raises
-        ``django.db.DatabaseError``; then nothing of the batch is stored.
+        No two letters of a batch have the same name. Raises ``OperationalError`` or
+        ``InterfaceError`` while the database is away or takes no writes, and another
+        ``django.db.Error`` where it refuses a letter; in either case nothing of the
+        batch is stored.
         """
 
     @abstractmethod

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from accounts.models import User
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.store import Store
 from messaging.models import MailboxMessage
+from tests.messaging.doubles import PATIENCE_S
 from tests.messaging.mailbox.conftest import make_letter, make_recipient
 
 NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
@@ -24,6 +27,35 @@ def put_one(store: Store, letter: Letter, caps: Caps, now: datetime = NOW) -> Ou
 
 def waiting(store: Store, recipient: UUID) -> list[int]:
     return [row.row_id for row in store.page(recipient, [], EVERYTHING, EVERYTHING).rows]
+
+
+def in_thread(work: Callable[[], object]) -> Callable[[], None]:
+    """The work as a thread's target: it gives its database connection back."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    return run
+
+
+def until_someone_waits_for_a_lock() -> None:
+    """PostgreSQL tells; on SQLite whoever writes waits for the writer, so there is nothing to wait for."""
+    if connection.vendor != "postgresql":
+        return
+    deadline = time.monotonic() + PATIENCE_S
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+                "WHERE NOT granted AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    raise TimeoutError
 
 
 class TestPut:
@@ -130,12 +162,9 @@ class TestPut:
 
         def put() -> None:
             gate.wait()
-            try:
-                outcomes.append([put_one(store, letter, caps) for letter in letters])
-            finally:
-                connection.close()
+            outcomes.append([put_one(store, letter, caps) for letter in letters])
 
-        threads = [threading.Thread(target=put) for _ in range(4)]
+        threads = [threading.Thread(target=in_thread(put)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -145,6 +174,22 @@ class TestPut:
             assert sorted(outcome.verdict.name for outcome in of_one_name) == ["REPEATED"] * 3 + ["STORED"]
             assert len({outcome.row_id for outcome in of_one_name}) == 1
         assert len(waiting(store, recipient)) == 20
+
+    def test_a_recipient_deleted_meanwhile_is_unknown_and_spoils_no_other(
+        self, store: Store, caps: Caps, recipient: UUID
+    ) -> None:
+        going = make_recipient("going")
+        letters = [make_letter(recipient), make_letter(going), make_letter(recipient)]
+        outcomes: list[Outcome] = []
+        putting = threading.Thread(target=in_thread(lambda: outcomes.extend(store.put(letters, caps, NOW))))
+        with transaction.atomic():
+            User.objects.get(id=going).delete()
+            putting.start()
+            until_someone_waits_for_a_lock()
+        putting.join()
+        verdicts = [outcome.verdict for outcome in outcomes]
+        assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
+        assert waiting(store, recipient) == [outcomes[0].row_id, outcomes[2].row_id]
 
 
 class TestPage:
