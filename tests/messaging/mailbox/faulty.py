@@ -42,6 +42,12 @@ class FaultyStore(Store):
                 raise self.poison[letter.sealed]
         return self._real.put(letters, caps, now)
 
+    def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        return self._real._store(letters, caps, now)
+
+    def _lock_pairs(self, letters: Sequence[Letter]) -> None:
+        self._real._lock_pairs(letters)
+
     def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
         self.confirmations.append(list(row_ids))
         if self.confirm_faults:
