@@ -91,8 +91,15 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
                 case "websocket.connect":
                     await self.accept()
                     self._await_authentication()
+                case "websocket.drain":
+                    await self._finish()
                 case "websocket.disconnect":
                     return
+
+    async def _finish(self) -> None:
+        """The server ends: what was read is answered, then the client is told to come back."""
+        await self._pipeline.is_empty()
+        self.close(CloseCode.RESTARTING)
 
     async def _refuse_connection(
         self, receive: Callable[[], Awaitable[dict[str, Any]]], error: ConstructError
