@@ -116,6 +116,10 @@ class Config:
     window_bytes: int = _setting(64 * 1024, "Unconfirmed bytes of a fresh connection.")
     window_messages_max: int = _setting(128, "Unconfirmed messages of a connection that confirms.")
     window_bytes_max: int = _setting(1024 * 1024, "Unconfirmed bytes of a connection that confirms.")
+    kept_bytes: int = _setting(
+        8 * 1024 * 1024,
+        "Bytes of new messages that wait in memory for room in a window; beyond it close 4408.",
+    )
 
     # Limits
     limits: str = _setting("on", "`off` lifts every rate limit and connection cap (load tests).")

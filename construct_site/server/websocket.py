@@ -22,6 +22,7 @@ Backpressure, which needs no announcement:
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from daphne.ws_protocol import WebSocketProtocol
@@ -34,6 +35,8 @@ from construct_site.server.framing import Unread
 
 PING_EXTENSION = "websocket.ping"
 DRAIN_EXTENSION = "websocket.drain"
+SYSTEM_BUFFER_BYTES = 128 * 1024
+"""Linux takes twice that. It bounds a connection to so much a round trip: 2.5 MB/s over 100 ms."""
 FRAMES_WAITING = 64
 """Events of one socket that may wait for the application before its reading pauses."""
 
@@ -52,6 +55,8 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
         super().onOpen()
+        # What the system holds for a client that does not read: by default it grows to megabytes.
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_BUFFER_BYTES)
         self.flow = OutboundFlow()
         # Twisted's HTTP channel was the producer before the upgrade.
         self.transport.unregisterProducer()
