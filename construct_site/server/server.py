@@ -18,9 +18,11 @@ from construct_site.env import Config
 from construct_site.logs import describe_error
 from construct_site.server.http import LimitedWebRequest
 from construct_site.server.websocket import (
+    DIRECT_EXTENSION,
     DRAIN_EXTENSION,
     PING_EXTENSION,
     ConstructWebSocketProtocol,
+    DirectSocket,
     InboundQueue,
 )
 
@@ -89,7 +91,14 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if not isinstance(protocol, ConstructWebSocketProtocol):
             return super().create_application(protocol, scope)
-        scope |= {"asgi": {"version": "3.0"}, "extensions": {PING_EXTENSION: {}, DRAIN_EXTENSION: {}}}
+        scope |= {
+            "asgi": {"version": "3.0"},
+            "extensions": {
+                PING_EXTENSION: {},
+                DRAIN_EXTENSION: {},
+                DIRECT_EXTENSION: {"socket": DirectSocket(protocol)},
+            },
+        }
         events = InboundQueue(protocol)
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(
             self.application(scope, events.get, partial(self.handle_reply, protocol))
@@ -101,12 +110,11 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         if not isinstance(protocol, ConstructWebSocketProtocol):
             await super().handle_reply(protocol, message)
             return
-        details = self.connections.get(protocol)
-        if details is None or "disconnected" in details:
+        if protocol.is_gone:
             return
         protocol.handle_reply(message)
-        if protocol.flow is not None and protocol.flow.is_paused:
-            await protocol.flow.has_room()
+        if (room := protocol.room) is not None:
+            await asyncio.shield(room)
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)

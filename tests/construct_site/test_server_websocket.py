@@ -78,7 +78,7 @@ class Recorder:
 async def test_the_application_is_told_what_the_server_can_do(probe: Probe) -> None:
     async with connect(url(probe)) as connection:
         assert msgpack.unpackb(await frame(connection)) == {
-            "extensions": {"websocket.ping": {}, "websocket.drain": {}},
+            "extensions": ["websocket.direct", "websocket.drain", "websocket.ping"],
             "root_path": "",
         }
 
