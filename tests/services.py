@@ -59,15 +59,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server with an empty database; yields the address of its superuser."""
+def postgresql(*settings: str) -> Iterator[str]:
+    """A PostgreSQL server with an empty database; yields the address of its superuser.
+
+    `settings` are further ones, each as `--name=value`.
+    """
     with tempfile.TemporaryDirectory(prefix="construct-postgresql-") as directory:
         home, password, port = Path(directory), secrets.token_urlsafe(24), free_port()
         binaries, account = _installation(home)
         _initialise(binaries, home, password, account)
         with (home / "log").open("wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", home / "data", f"--port={port}", *POSTGRESQL_SETTINGS],
+                [
+                    *(binaries / "postgres", "-D", home / "data", f"--port={port}"),
+                    *(*POSTGRESQL_SETTINGS, *settings),
+                ],
                 cwd=home,
                 stdout=log,
                 stderr=log,
