@@ -52,7 +52,7 @@ async def socket(scope: Event, receive: Receive, send: Send) -> None:
     if scope["path"] == "/fails":
         raise ValueError(SECRET)
     await send({"type": "websocket.accept"})
-    told = {"extensions": scope["extensions"], "root_path": scope["root_path"]}
+    told = {"extensions": scope["extensions"], "root_path": scope["root_path"], "client": scope["client"]}
     await send({"type": "websocket.send", "bytes": msgpack.packb(told)})
     while (event := await receive())["type"] != "websocket.disconnect":
         if event["type"] == "websocket.pong":

@@ -257,10 +257,12 @@ def test_workers_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
         workers.await_that(lambda: len(workers.who("SIGTERM")) == WORKERS)
 
 
-def test_workers_read_no_standard_input_and_have_a_group_of_their_own(tmp_path: Path) -> None:
+def test_workers_have_the_supervisors_environment_but_not_its_input_nor_its_group(tmp_path: Path) -> None:
     with row(tmp_path) as workers:
         workers.await_ready()
+        environment = Path(f"/proc/{workers.process.pid}/environ").read_bytes()
         for worker in workers.who("serves"):
+            assert Path(f"/proc/{worker}/environ").read_bytes() == environment
             assert Path(f"/proc/{worker}/fd/0").readlink() == Path(os.devnull)
             assert os.getpgid(worker) == worker
         assert workers.end() == 0

@@ -65,8 +65,8 @@ class Command(BaseCommand):
         config: Config = settings.CONSTRUCT
         workers: int = options["workers"]
         try:
-            listen, config = _source(config, options["fd"])
-            checks.refuse_unsafe(config)
+            listen, judged = _source(config, options["fd"])
+            checks.refuse_unsafe(judged)
             _refuse_unheard_workers(config, workers)
             sole_use = _prepare_database(config, migrate=options["migrate"])
         except (CannotServe, ImproperlyConfigured) as error:
@@ -124,7 +124,7 @@ def _number_of_workers(text: str) -> int:
 
 
 def _source(config: Config, fd: int | None) -> tuple[Callable[[], socket.socket], Config]:
-    """What gives the socket to listen on, and the configuration with its address, whatever HOST says."""
+    """What gives the socket to listen on, and the configuration as it is to be judged: with that address."""
     if fd is None:
         return partial(bind, config.host, config.port), config
     listener = inherited(fd)
