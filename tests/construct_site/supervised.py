@@ -1,8 +1,9 @@
 """A program: a supervisor of two workers that are nothing but their life and death.
 
-``supervised FILE`` supervises. A worker looks into FILE for what it is to do: ``serve`` until
-SIGTERM, ``fail`` at once, ``hang`` before it is ready, or serve and be ``deaf`` to SIGTERM. It
-prints ``PID starts``, ``PID serves``, and ``PID NAME`` for each signal; the supervisor prints
+``supervised FILE`` supervises; ``--program`` names another program than Python for the
+workers. A worker looks into FILE for what it is to do: ``serve`` until SIGTERM, ``fail``
+at once, ``hang`` before it is ready, or serve and be ``deaf`` to SIGTERM. It prints
+``PID starts``, ``PID serves``, and ``PID NAME`` for each signal; the supervisor prints
 ``ready``. Long times are short here. Used by ``test_supervisor``.
 """
 
@@ -28,17 +29,17 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def supervise(behaviour: Path) -> None:
+def supervise(behaviour: Path, program: str) -> None:
     # Not at the top: the workers are to start fast.
     from construct_site import logs
     from construct_site.server import supervisor
     from construct_site.server.listening import bind
 
-    worker.READY_S = 2.0
+    worker.READY_S = 4.0
     supervisor.KILL_AFTER_DRAIN_S = 1.0
     logs.configure("INFO", as_json=True)
     row = supervisor.Supervisor(
-        (sys.executable, "-m", "tests.construct_site.supervised", str(behaviour), "--worker"),
+        (program, "-m", "tests.construct_site.supervised", str(behaviour), "--worker"),
         bind("127.0.0.1", 0),
         WORKERS,
         drain_s=DRAIN_S,
@@ -72,6 +73,7 @@ def work(behaviour: str, ready_fd: int, lifeline_fd: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("behaviour", type=Path)
+    parser.add_argument("--program", default=sys.executable)
     parser.add_argument("--worker", action="store_true")
     for name in ("--fd", "--ready-fd", "--lifeline-fd"):
         parser.add_argument(name, type=int)
@@ -79,7 +81,7 @@ def main() -> None:
     if given.worker:
         work(given.behaviour.read_text(), given.ready_fd, given.lifeline_fd)
     else:
-        supervise(given.behaviour)
+        supervise(given.behaviour, given.program)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,12 @@ class Row:
 
 
 @contextmanager
-def row(directory: Path, behaviour: str = "serve") -> Iterator[Row]:
+def row(directory: Path, behaviour: str = "serve", *arguments: str) -> Iterator[Row]:
     file, log = directory / "behaviour", directory / "log"
     file.write_text(behaviour)
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.construct_site.supervised", str(file)],
+            [sys.executable, "-m", "tests.construct_site.supervised", str(file), *arguments],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -144,6 +144,13 @@ def test_where_the_first_worker_fails_no_second_is_tried(tmp_path: Path) -> None
         assert "ready" not in workers.lines
         assert workers.await_logged("a worker did not get ready")["exit_code"] == EXIT_CODE
         assert "A worker did not start." in workers.log.read_text()
+
+
+def test_a_program_that_cannot_be_started_is_said(tmp_path: Path) -> None:
+    with row(tmp_path, "serve", "--program", str(tmp_path / "nothing")) as workers:
+        assert workers.process.wait(WAIT_S) == 1
+        told = workers.await_logged("a worker could not be started")
+        assert str(told["error"]).startswith("FileNotFoundError")
 
 
 def test_a_first_worker_that_hangs_is_killed(tmp_path: Path) -> None:
