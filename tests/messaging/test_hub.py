@@ -325,11 +325,13 @@ class TestTwoProcesses:
         hub = make_hub(layers[0])
         user_id = await run_in_database_thread(make_recipient, "recipient")
         phone = await Device(hub, user_id).attach()
-        with redis.Redis.from_url(shared_redis) as admin:
-            admin.client_kill_filter(_type="pubsub")
         letter = make_letter(user_id)
         letter = replace(letter, sealed=keys.encrypt(FRAME, user_id.bytes, letter.name))
+        # Stored, and rung for by nobody.
         await mailbox.put(letter, lambda _outcome: None)
+        assert phone.frames == []
+        with redis.Redis.from_url(shared_redis) as admin:
+            admin.client_kill_filter(_type="pubsub")
         await until(lambda: phone.frames == [FRAME])
 
     async def test_a_message_that_nobody_understands_ends_nothing(
