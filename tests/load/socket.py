@@ -31,9 +31,14 @@ class LoadSocket(asyncio.Protocol):
 
     @classmethod
     async def open(cls, host: str, port: int, on_message: Callable[[bytes], None]) -> LoadSocket:
+        """Raises ``OSError`` where there is no server, or one that refuses the handshake."""
         loop = asyncio.get_running_loop()
         _, socket = await loop.create_connection(lambda: cls(f"{host}:{port}", on_message), host, port)
-        await socket.opened
+        try:
+            await socket.opened
+        except BaseException:
+            socket.close()
+            raise
         return socket
 
     def send(self, message: bytes) -> None:
