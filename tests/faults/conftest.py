@@ -62,8 +62,8 @@ def module_cluster(request: pytest.FixtureRequest, factory: ServerFactory) -> Cl
 
 @pytest.fixture
 async def cluster(module_cluster: Cluster) -> Cluster:
-    """Two running servers, with the module's SETTINGS; those that a test leaves alive serve the next one."""
-    while len(module_cluster.servers) < 2:
+    """Running servers, with the module's SETTINGS; those that a test leaves alive serve the next one."""
+    while len(module_cluster.servers) < (1 if module_cluster.factory.backing.name == "embedded" else 2):
         await module_cluster.start()
     return module_cluster
 

@@ -49,8 +49,17 @@ class Device:
     """One client of an account. :meth:`run` keeps it connected until it is cancelled or its session ends."""
 
     def __init__(
-        self, person: Person, name: str, ledger: Ledger, where: Where, *, receipts: bool = False
+        self,
+        person: Person,
+        name: str,
+        ledger: Ledger,
+        where: Where,
+        *,
+        receipts: bool = False,
+        repeats: int = 0,
     ) -> None:
+        """`repeats`: after each reconnect it sends so many of its acked messages again as well, like a client
+        whose note of the acks was lost."""
         self.person = person
         self.name = name
         self.errors: Counter[str] = Counter()
@@ -58,6 +67,9 @@ class Device:
         """How its connections ended; ``None``: without a close frame."""
         self.slowest_reply_s = 0.0
         self.sent_again = 0
+        """Messages that were sent again for want of an ack."""
+        self.repeated = 0
+        """Messages that were sent again in spite of an ack."""
         self.logins = 0
         self.has_expired = False
         """The server said `sessionExpired`: the device stays away."""
@@ -72,6 +84,7 @@ class Device:
         self._failures = 0
         self._connection = 0
         self._unacked: dict[str, bytes] = {}
+        self._acked: deque[bytes] = deque(maxlen=repeats)
         self._asked_at: deque[float] = deque()
         self._to_confirm: list[str] = []
         ledger.add_device(name, person.user_id)
@@ -91,6 +104,12 @@ class Device:
         self._unacked[message["id"]] = packed("sendMessage", message)
         self._write(self._unacked[message["id"]])
         return str(message["id"])
+
+    def repeat_acked(self) -> None:
+        """Send acked messages again, as many as are kept."""
+        for frame in self._acked:
+            self.repeated += 1
+            self._write(frame)
 
     def drop(self) -> None:
         """Cut the connection without a word; the device comes back."""
@@ -164,8 +183,7 @@ class Device:
         self._note_reply()
         match frame["type"]:
             case "ack":
-                self._unacked.pop(payload["messageId"], None)
-                self._ledger.ack(payload["messageId"])
+                self._on_ack(payload["messageId"])
             case "connectSuccess" | "loginSuccess":
                 self._token = payload.get("sessionToken", self._token)
                 self.logins += frame["type"] == "loginSuccess"
@@ -178,6 +196,11 @@ class Device:
     def _note_reply(self) -> None:
         if self._asked_at:
             self.slowest_reply_s = max(self.slowest_reply_s, time.monotonic() - self._asked_at.popleft())
+
+    def _on_ack(self, message_id: str) -> None:
+        self._ledger.ack(message_id)
+        if frame := self._unacked.pop(message_id, None):
+            self._acked.append(frame)
 
     def _on_handed(self, payload: dict[str, Any]) -> None:
         self._ledger.hand(Handed(self.name, self._connection, payload["id"], payload["content"]))
@@ -194,6 +217,7 @@ class Device:
     def _begin(self) -> None:
         self._failures = 0
         self.is_connected = True
+        self.repeat_acked()
         for message_id in list(self._unacked):
             self._send_again(message_id)
 
@@ -217,9 +241,10 @@ class Crowd:
     devices: list[Device] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def add(self, person: Person, where: Where, *, receipts: bool = False) -> Device:
+    def add(self, person: Person, where: Where, *, receipts: bool = False, repeats: int = 0) -> Device:
         """One more device of an account, connecting from now on."""
-        device = Device(person, f"device {len(self.devices)}", self.ledger, where, receipts=receipts)
+        name = f"device {len(self.devices)}"
+        device = Device(person, name, self.ledger, where, receipts=receipts, repeats=repeats)
         self.devices.append(device)
         self._tasks.append(asyncio.create_task(device.run()))
         return device
@@ -234,9 +259,15 @@ class Crowd:
     # Talking
 
     @asynccontextmanager
-    async def talking(self, per_s: float, devices: Sequence[Device] | None = None) -> AsyncIterator[None]:
-        """Within the context the devices write, in turn, to random others: `per_s` messages a second together."""
-        talk = asyncio.create_task(self._talk(per_s, list(devices or self.devices)))
+    async def talking(
+        self, per_s: float, senders: Sequence[Device] = (), recipients: Sequence[Device] = ()
+    ) -> AsyncIterator[None]:
+        """Within the context devices write to random others: `per_s` messages a second together, in turn.
+
+        Everybody writes to everybody, unless `senders` and `recipients` say who to whom.
+        """
+        people = [each.person for each in recipients or self.devices]
+        talk = asyncio.create_task(self._talk(per_s, senders or self.devices, people))
         try:
             yield
         finally:
@@ -244,14 +275,13 @@ class Crowd:
             with suppress(asyncio.CancelledError):
                 await talk
 
-    async def _talk(self, per_s: float, devices: list[Device]) -> None:
+    async def _talk(self, per_s: float, senders: Sequence[Device], people: Sequence[Person]) -> None:
         begin, turns = time.monotonic(), 0
         while True:
             while turns < (time.monotonic() - begin) * per_s:
-                sender, turns = devices[turns % len(devices)], turns + 1
+                sender, turns = senders[turns % len(senders)], turns + 1
                 if sender.unacked < UNACKED_MAX:
-                    others = [each.person for each in self.devices if each.person != sender.person]
-                    sender.send(random.choice(others))
+                    sender.send(random.choice([each for each in people if each != sender.person]))
             await asyncio.sleep(TICK_S)
 
     # The end
