@@ -59,7 +59,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._peer = Peer.from_scope(scope)
-        self._outbox = Outbox(send)
+        self._outbox = Outbox(send, self._leave_routing)
         self._pipeline = Pipeline(self._outbox.put_frame, most=config.pipelined_requests)
         self._bad_frames = BadFrameMeter()
         self._flood = FloodMeter()
@@ -91,8 +91,15 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
                 case "websocket.connect":
                     await self.accept()
                     self._await_authentication()
+                case "websocket.drain":
+                    await self._finish()
                 case "websocket.disconnect":
                     return
+
+    async def _finish(self) -> None:
+        """The server ends: what was read is answered, then the client is told to come back."""
+        await self._pipeline.is_empty()
+        self.close(CloseCode.RESTARTING)
 
     async def _refuse_connection(
         self, receive: Callable[[], Awaitable[dict[str, Any]]], error: ConstructError
@@ -224,6 +231,10 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     # What the hub's connection asks of its socket (messaging.connection.Socket)
 
+    @property
+    def progress_at(self) -> float:
+        return self._outbox.progress_at
+
     def write(self, frame: bytes) -> None:
         self._outbox.put_frame(frame)
 
@@ -246,10 +257,14 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         # A peer that takes nothing would never come to its close.
         self._loop.call_later(_CLOSE_S, self._outbox.abandon, code)
 
-    def _end(self) -> None:
-        """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
+    def _leave_routing(self) -> None:
+        """Nothing reaches the client any more, though its disconnect was not heard yet."""
         self._is_closing = True
         self.session.end()
+
+    def _end(self) -> None:
+        """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
+        self._leave_routing()
         self._stop_awaiting_authentication()
         if self._reply_timer is not None:
             self._reply_timer.cancel()

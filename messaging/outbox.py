@@ -25,8 +25,14 @@ class Outbox:
     Nobody who puts an event waits for the socket: a slow reader holds up nobody else.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, failed: Callable[[], None]) -> None:
+        """`failed` is called when the server takes no more, with whatever error."""
+        self.progress_at = 0.0
+        """Loop time at which the server last took something that was put before the newest ping, or that ping."""
         self._send = send
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._newest_ping: dict[str, Any] | None = None
         self._events: deque[dict[str, Any]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -37,7 +43,8 @@ class Outbox:
 
     def put_ping(self, payload: bytes) -> None:
         """`payload`: at most 125 bytes (RFC 6455 section 5.5). Only where the server has the ping hook."""
-        self._put({"type": "websocket.ping", "payload": payload})
+        self._newest_ping = {"type": "websocket.ping", "payload": payload}
+        self._put(self._newest_ping)
 
     def put_close(self, code: int) -> None:
         """Close after what was put before; what is put after it is dropped."""
@@ -80,9 +87,15 @@ class Outbox:
     async def _write(self) -> None:
         try:
             while self._events:
-                await self._send(self._events.popleft())
+                event = self._events.popleft()
+                await self._send(event)
+                if self._newest_ping is not None:
+                    self.progress_at = self._loop.time()
+                    if event is self._newest_ping:
+                        self._newest_ping = None
         except Exception as error:  # noqa: BLE001 - whatever the server raises, this socket takes no more
             log.error("write failed", error=describe_error(error))
             self.drop()
+            self._failed()
         finally:
             self._writer = None

@@ -61,9 +61,10 @@ def free_port() -> int:
 class PostgresqlServer:
     """A PostgreSQL server that can be stopped or crashed; :meth:`start` serves the same data on the same port again."""
 
-    def __init__(self, home: Path) -> None:
-        """Make an empty cluster in the directory `home`; nothing runs yet."""
+    def __init__(self, home: Path, *settings: str) -> None:
+        """Make an empty cluster in the directory `home`; nothing runs yet. `settings`: each as `--name=value`."""
         password, self._home, self._port = secrets.token_urlsafe(24), home, free_port()
+        self._settings = (f"--port={self._port}", *POSTGRESQL_SETTINGS, *settings)
         self._binaries, self._account = _installation(home)
         _initialise(self._binaries, home, password, self._account)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,13 +75,7 @@ class PostgresqlServer:
         """Return once it answers. Raises RuntimeError after 60 s, or if it ended."""
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    self._binaries / "postgres",
-                    "-D",
-                    self._home / "data",
-                    f"--port={self._port}",
-                    *POSTGRESQL_SETTINGS,
-                ],
+                [self._binaries / "postgres", "-D", self._home / "data", *self._settings],
                 cwd=self._home,
                 stdout=log,
                 stderr=log,
@@ -105,10 +100,10 @@ class PostgresqlServer:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """A running PostgreSQL server with an empty database."""
+def postgresql_server(*settings: str) -> Iterator[PostgresqlServer]:
+    """A running PostgreSQL server with an empty database. `settings` are further ones, each as `--name=value`."""
     with tempfile.TemporaryDirectory(prefix="construct-postgresql-") as directory:
-        server = PostgresqlServer(Path(directory))
+        server = PostgresqlServer(Path(directory), *settings)
         try:
             server.start()
             yield server
@@ -117,9 +112,9 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """A PostgreSQL server with an empty database; yields the address of its superuser."""
-    with postgresql_server() as server:
+def postgresql(*settings: str) -> Iterator[str]:
+    """As :func:`postgresql_server`; yields the address of its superuser."""
+    with postgresql_server(*settings) as server:
         yield server.url
 
 

@@ -15,16 +15,24 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from construct_site.env import Config
-from construct_site.errors import CloseCode
 from construct_site.logs import describe_error
 from construct_site.server.http import LimitedWebRequest
-from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol, InboundQueue
+from construct_site.server.websocket import (
+    DRAIN_EXTENSION,
+    PING_EXTENSION,
+    ConstructWebSocketProtocol,
+    InboundQueue,
+)
 
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 2048
 _CLOSE_HANDSHAKE_S = 5
 _NEVER_S = -1
+_DRAIN_PAUSE_S = 0.01
+"""Longest pause between two sockets: a few hundred are told within seconds, many are spread over the time there is."""
+_DRAIN_SPREAD = 0.5
+"""The part of CONSTRUCT_DRAIN_S in which the sockets are told; the rest is for their open requests."""
 _GC_NEW_OBJECTS = 20_000
 
 Application = Callable[
@@ -81,7 +89,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if not isinstance(protocol, ConstructWebSocketProtocol):
             return super().create_application(protocol, scope)
-        scope |= {"asgi": {"version": "3.0"}, "extensions": {PING_EXTENSION: {}}}
+        scope |= {"asgi": {"version": "3.0"}, "extensions": {PING_EXTENSION: {}, DRAIN_EXTENSION: {}}}
         events = InboundQueue(protocol)
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(
             self.application(scope, events.get, partial(self.handle_reply, protocol))
@@ -111,7 +119,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         self._fail(f"HOST and PORT cannot be listened on: {failure.getErrorMessage()}")
 
     def kill_all_applications(self) -> Deferred[None]:
-        """Called by Twisted before it stops: no new connections, 1012 to those that are, then the application's end."""
+        """Called by Twisted before it stops: no new connections, 1012 to those that are, the end."""
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
@@ -120,21 +128,52 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         await Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
 
     async def _end_applications(self) -> None:
+        loop, served = asyncio.get_running_loop(), len(self.connections)
+        ends_at = loop.time() + self._config.drain_s
+        await self._drain_sockets(loop.time() + self._config.drain_s * _DRAIN_SPREAD)
+        if running := self._running_applications():
+            await asyncio.wait(running, timeout=max(0.0, ends_at - loop.time()))
+        await self._cancel_applications()
+        await self._lifespan.stop()
+        log.info("stopped", connections=served)
+
+    async def _drain_sockets(self, ends_at: float) -> None:
+        """Drain one socket after another until `ends_at` (loop time): their clients must not all come back at once.
+
+        Those whose turn has not come are served as ever.
+        """
+        loop = asyncio.get_running_loop()
+        while waiting := [each for each in self.connections if _may_drain(each)]:
+            pause_s = min(_DRAIN_PAUSE_S, max(0.0, ends_at - loop.time()) / len(waiting))
+            for protocol in waiting:
+                if _may_drain(protocol):
+                    protocol.drain()
+                await asyncio.sleep(pause_s)
+
+    async def _cancel_applications(self) -> None:
         for protocol in list(self.connections):
             if isinstance(protocol, ConstructWebSocketProtocol):
-                protocol.close_for_restart(CloseCode.RESTARTING)
-        running = [
+                protocol.close_for_restart()
+        late = self._running_applications()
+        for application in late:
+            application.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _running_applications(self) -> list[asyncio.Future[Any]]:
+        return [
             details["application_instance"]
             for details in self.connections.values()
             if "application_instance" in details
         ]
-        if running:
-            _, late = await asyncio.wait(running, timeout=self._config.drain_s)
-            for application in late:
-                application.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-        await self._lifespan.stop()
-        log.info("stopped", connections=len(running))
+
+
+def _may_drain(protocol: Any) -> bool:
+    """An open socket that was not told yet; one whose handshake is under way comes later."""
+    return (
+        isinstance(protocol, ConstructWebSocketProtocol)
+        and protocol.state == protocol.STATE_OPEN
+        and not protocol.is_draining
+    )
 
 
 def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:

@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _RETRY_PAUSE_S = 0.1
 _RETRY_PAUSE_MAX_S = 2.0
 _CONFIRM_ROWS = 1000
+_CLOSE_S = 2.0
 
 
 Stored = Callable[[Outcome], None]
@@ -213,11 +214,16 @@ class Mailbox:
             self._confirmer = None
 
     async def close(self) -> None:
-        """Finish the batches under way and end the threads. Whoever still waits for an outcome is cancelled."""
-        for task in (self._committer, self._confirmer):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        """Finish what is under way, for at most 2 s, and end the threads. Who waits longer for an outcome is cancelled.
+
+        What could not be confirmed by then is delivered again.
+        """
+        tasks = [task for task in (self._committer, self._confirmer) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for put in self._queue:
             put.abandon()
         for thread in (self._commits, self._reads, self._confirms):

@@ -41,7 +41,7 @@ async def application(scope: Event, receive: Receive, send: Send) -> None:
 
 
 async def socket(scope: Event, receive: Receive, send: Send) -> None:
-    """Accept, tell the scope, send the events that the client packs into a frame, tell each pong."""
+    """Accept, tell the scope, send the events that the client packs into a frame, tell each pong, close to drain."""
     await receive()
     if scope["path"] == "/refused":
         await send({"type": "websocket.close"})
@@ -54,6 +54,12 @@ async def socket(scope: Event, receive: Receive, send: Send) -> None:
     while (event := await receive())["type"] != "websocket.disconnect":
         if event["type"] == "websocket.pong":
             await send({"type": "websocket.send", "bytes": b"pong " + event["payload"]})
+            continue
+        if event["type"] == "websocket.drain":
+            say("drain")
+            if scope["path"] != "/stays":
+                await send({"type": "websocket.send", "bytes": b"last"})
+                await send({"type": "websocket.close", "code": 1012})
             continue
         for wanted in msgpack.unpackb(event["bytes"]):
             try:

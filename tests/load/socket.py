@@ -28,12 +28,18 @@ class LoadSocket(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._close_code: int | None = None
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     @classmethod
-    async def open(cls, host: str, port: int, on_message: Callable[[bytes], None]) -> LoadSocket:
-        """Raises ``OSError`` where there is no server, or one that refuses the handshake."""
+    async def open(
+        cls, host: str, port: int, on_message: Callable[[bytes], None], source: str = "127.0.0.1"
+    ) -> LoadSocket:
+        """Connect from the address `source`. Raises OSError; ConnectionError for a refused handshake."""
         loop = asyncio.get_running_loop()
-        _, socket = await loop.create_connection(lambda: cls(f"{host}:{port}", on_message), host, port)
+        _, socket = await loop.create_connection(
+            lambda: cls(f"{host}:{port}", on_message), host, port, local_addr=(source, 0)
+        )
         try:
             await socket.opened
         except BaseException:
@@ -44,6 +50,10 @@ class LoadSocket(asyncio.Protocol):
     def send(self, message: bytes) -> None:
         assert self._transport is not None
         self._transport.write(_header(_BINARY, len(message)) + message)
+
+    async def has_room(self) -> None:
+        """Wait until the server takes what was sent."""
+        await self._has_room.wait()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -78,6 +88,13 @@ class LoadSocket(asyncio.Protocol):
             self.opened.set_exception(error or ConnectionError("closed during the handshake"))
         if not self.closed.done():
             self.closed.set_result(self._close_code)
+        self._has_room.set()
+
+    def pause_writing(self) -> None:
+        self._has_room.clear()
+
+    def resume_writing(self) -> None:
+        self._has_room.set()
 
     def _read_frames(self) -> None:
         buffer = self._buffer

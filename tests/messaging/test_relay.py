@@ -66,7 +66,7 @@ async def online(hub: Hub, user_id: UUID) -> tuple[Connection, RecordingSocket]:
     connection = Connection(Identity(user_id, uuid4(), False), socket, hub)
     await hub.attach(connection)
     connection.begin()
-    await until(lambda: connection._is_caught_up)
+    await until(lambda: connection.knows_all)
     return connection, socket
 
 

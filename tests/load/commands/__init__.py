@@ -1,0 +1,1 @@
+"""What a load client can be asked to do."""

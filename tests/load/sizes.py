@@ -1,0 +1,56 @@
+"""How much of each load a run uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The defaults are those of a full run."""
+
+    rounds: int = 5
+    warm_up_s: float = 1.0
+    measured_s: float = 5.0
+    pairs: int = 50
+    in_flight: int = 4
+    singles_s: float = 3.0
+    """One message at a time, in each round."""
+    commits: int = 300
+    """Measured single commits, in each round."""
+    stubs: int = 50_000_000
+    idle: int = 10_000
+    few_idle: int = 100
+    idle_s: float = 75.0
+    """Longer than the longest pause between two heartbeats (60 s)."""
+    bystander_rounds: int = 2
+    drained_by_one: int = 10_000
+    recipients: int = 1_000
+    drained_by_each: int = 100
+    drain_rounds: int = 2
+    reconnects: int = 5_000
+    reconnect_rounds: int = 2
+    storm_rounds: int = 3
+    storm_s: float = 8.0
+    storm_rate: float = 200.0
+
+
+FULL = Sizes()
+QUICK = Sizes(
+    rounds=3,
+    measured_s=2.0,
+    singles_s=1.0,
+    commits=100,
+    stubs=200_000,
+    idle=1_000,
+    idle_s=5.0,
+    bystander_rounds=1,
+    drained_by_one=2_000,
+    recipients=100,
+    drained_by_each=20,
+    drain_rounds=1,
+    reconnects=500,
+    reconnect_rounds=1,
+    storm_rounds=1,
+    storm_s=4.0,
+)
