@@ -57,9 +57,10 @@ class Device:
         *,
         receipts: bool = False,
         repeats: int = 0,
+        rest_s: float = 0.0,
     ) -> None:
         """`repeats`: after each reconnect it sends so many of its acked messages again as well, like a client
-        whose note of the acks was lost."""
+        whose note of the acks was lost. `rest_s`: for so long it reads nothing after each message."""
         self.person = person
         self.name = name
         self.errors: Counter[str] = Counter()
@@ -87,6 +88,8 @@ class Device:
         self._acked: deque[bytes] = deque(maxlen=repeats)
         self._asked_at: deque[float] = deque()
         self._to_confirm: list[str] = []
+        self._rest_s = rest_s
+        self._tiredness_s = 0.0
         ledger.add_device(name, person.user_id)
 
     @property
@@ -204,10 +207,20 @@ class Device:
 
     def _on_handed(self, payload: dict[str, Any]) -> None:
         self._ledger.hand(Handed(self.name, self._connection, payload["id"], payload["content"]))
+        if self._rest_s:
+            if not self._tiredness_s:
+                asyncio.get_running_loop().call_soon(self._rest)
+            self._tiredness_s += self._rest_s
         if self._receipts:
             if not self._to_confirm:
                 asyncio.get_running_loop().call_soon(self._confirm)
             self._to_confirm.append(payload["id"])
+
+    def _rest(self) -> None:
+        if self._socket is not None:
+            self._socket.pause()
+            asyncio.get_running_loop().call_later(self._tiredness_s, self._socket.resume)
+        self._tiredness_s = 0.0
 
     def _confirm(self) -> None:
         ids, self._to_confirm = self._to_confirm, []
@@ -241,10 +254,9 @@ class Crowd:
     devices: list[Device] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def add(self, person: Person, where: Where, *, receipts: bool = False, repeats: int = 0) -> Device:
-        """One more device of an account, connecting from now on."""
-        name = f"device {len(self.devices)}"
-        device = Device(person, name, self.ledger, where, receipts=receipts, repeats=repeats)
+    def add(self, person: Person, where: Where, **habits: Any) -> Device:
+        """One more device of an account, connecting from now on. `habits` are those of :class:`Device`."""
+        device = Device(person, f"device {len(self.devices)}", self.ledger, where, **habits)
         self.devices.append(device)
         self._tasks.append(asyncio.create_task(device.run()))
         return device

@@ -16,11 +16,13 @@ class Size:
     """How often a fault happens in one test."""
     calm_s: float
     """Time under load before and after each fault."""
+    many: int
+    """Messages for one recipient where it takes many."""
     timeout_s: float
     """Of one test."""
 
 
 SIZES = {
-    "short": Size(accounts=8, per_s=150, rounds=1, calm_s=1.0, timeout_s=120),
-    "full": Size(accounts=40, per_s=500, rounds=3, calm_s=4.0, timeout_s=1200),
+    "short": Size(accounts=8, per_s=150, rounds=1, calm_s=1.0, many=1500, timeout_s=120),
+    "full": Size(accounts=40, per_s=500, rounds=3, calm_s=4.0, many=10_000, timeout_s=1200),
 }

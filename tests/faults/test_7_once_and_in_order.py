@@ -12,16 +12,19 @@ import psycopg
 import pytest
 
 from tests.faults.cluster import Cluster
-from tests.faults.crowd import Crowd, Device
+from tests.faults.crowd import Crowd, Device, until
 from tests.faults.ledger import Verdict
 from tests.faults.sizes import Size
-from tests.live.dialogue import Dialogue, chat_message, chat_messages, code_of
+from tests.live.dialogue import WAIT_S, Dialogue, chat_message, chat_messages, code_of
 from tests.live.nodes import Sockets
 
 Report = Callable[[Verdict], None]
 
 HOP_S = 0.15
 REPEATS = 20
+REST_S = 0.004
+"""After each message: half of what is sent to the slow reader can it read in the same time."""
+SLACK = 3
 STUB_S = 1.0
 """Time in which the last confirmations reach the database."""
 
@@ -81,6 +84,26 @@ async def test_a_sender_who_changes_the_server_with_each_message_is_read_in_orde
         await each.send(message)
     for recipient in (bob, elsewhere):
         assert await recipient.messages(len(sent)) == sent
+
+
+async def test_of_two_sockets_on_two_servers_the_slow_one_gets_everything_too(
+    cluster: Cluster, crowd: Crowd, size: Size, report: Report
+) -> None:
+    senders = list(crowd.devices)
+    (person,) = await cluster.accounts(1)
+    fast = crowd.add(person, lambda _attempt: cluster.servers[0].port)
+    slow = crowd.add(person, lambda _attempt: cluster.servers[1].port, rest_s=REST_S)
+    await crowd.connected()
+    async with crowd.talking(2 / REST_S, senders, [fast]):
+        await until(lambda: len(crowd.ledger.sent) >= size.many, size.timeout_s)
+    await until(lambda: not crowd.ledger.missing_on(fast.name), WAIT_S)
+    assert crowd.ledger.missing_on(slow.name), "the slow one is behind"
+    await until(lambda: not crowd.ledger.missing_on(slow.name), SLACK * size.many * REST_S)
+    verdict = await crowd.settle()
+    report(verdict)
+    assert verdict.faults == {}
+    assert verdict.again == 0
+    assert crowd.close_codes == {}
 
 
 @contextmanager

@@ -55,6 +55,15 @@ class LoadSocket(asyncio.Protocol):
         """Wait until the server takes what was sent."""
         await self._has_room.wait()
 
+    def pause(self) -> None:
+        """Read nothing until :meth:`resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
