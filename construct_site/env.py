@@ -70,6 +70,12 @@ class Config:
         (), "Base64 of 32 random bytes each; the first encrypts waiting messages, all decrypt.", secret=True
     )
     dedup_key: str = _setting("", "Base64 of 32 random bytes: keys the names of messages.", secret=True)
+    further_dedup_keys: list[str] = _setting(
+        (),
+        "Base64 of 32 random bytes each: further dedup keys under which repeats are recognised: the former one "
+        "for at least 48 h, and the next one before it is put to use.",
+        secret=True,
+    )
 
     # Accounts
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")

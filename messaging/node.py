@@ -38,7 +38,7 @@ class Node:
             mailbox=self._mailbox,
             hub=self.hub,
             keys=keys,
-            names=Names(base64.b64decode(config.dedup_key)),
+            names=Names([base64.b64decode(key) for key in (config.dedup_key, *config.further_dedup_keys)]),
             count_message=self.limiter.count_message,
             now=timezone.now,
             doorbell_s=config.doorbell_s,

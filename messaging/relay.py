@@ -63,13 +63,21 @@ class Relay:
     def _letter(self, message: ChatMessage, frame: bytes) -> Letter:
         ids = message.ids
         sender, recipient = ids.sender.bytes, ids.recipient.bytes
-        name = self.names.name(sender, recipient, ids.message.bytes)
+        current, *further = self.names.digests(
+            sender=sender,
+            recipient=recipient,
+            message_id=ids.message.bytes,
+            ephemeral_public_key=message.ephemeral_public_key,
+            message_number=message.message_number,
+            content=message.content,
+        )
         return Letter(
             recipient_id=ids.recipient,
-            name=name,
-            body=self.names.body(message.ephemeral_public_key, message.message_number, message.content),
-            pair=self.names.pair(sender, recipient),
-            sealed=self.keys.encrypt(frame, recipient, name),
+            name=current.name,
+            body=current.body,
+            pair=current.pair,
+            sealed=self.keys.encrypt(frame, recipient, current.name),
+            further=tuple(further),
         )
 
 

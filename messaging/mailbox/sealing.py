@@ -27,6 +27,8 @@ from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
 )
 
+from messaging.mailbox.letters import Digests
+
 KEY_BYTES: int = crypto_aead_xchacha20poly1305_ietf_KEYBYTES
 DIGEST_BYTES = 16
 _FORMAT = b"\x01"
@@ -73,25 +75,34 @@ class KeyRing:
 
 
 class Names:
-    """Keyed names of messages: HMAC-SHA-256 cut to 16 bytes, one label a purpose."""
+    """A ring of dedup keys: HMAC-SHA-256 cut to 16 bytes, one label a purpose."""
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
-            raise ValueError("the dedup key has 32 bytes")
-        self._key = key
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        """`keys`: 32 bytes each, at least one; what is stored is named under the first."""
+        if not keys or any(len(key) != KEY_BYTES for key in keys):
+            raise ValueError("a ring of dedup keys needs keys of 32 bytes")
+        self._keys = tuple(keys)
 
-    def name(self, sender: bytes, recipient: bytes, message_id: bytes) -> bytes:
-        """Names a message. Arguments: the 16 bytes of each UUID."""
-        return self._digest(b"name" + sender + recipient + message_id)
+    def digests(
+        self,
+        *,
+        sender: bytes,
+        recipient: bytes,
+        message_id: bytes,
+        ephemeral_public_key: bytes,
+        message_number: int,
+        content: str,
+    ) -> list[Digests]:
+        """The digests of a message, one for each key in the order of the ring.
 
-    def pair(self, sender: bytes, recipient: bytes) -> bytes:
-        return self._digest(b"pair" + sender + recipient)
+        Ids are the 16 bytes of a UUID, the ephemeral key has 32. Before the content
+        all parts have fixed lengths, so no two messages are hashed from the same bytes.
+        """
+        name = b"name" + sender + recipient + message_id
+        body = b"body" + ephemeral_public_key + message_number.to_bytes(8, "big") + content.encode()
+        pair = b"pair" + sender + recipient
+        return [Digests(_digest(key, name), _digest(key, body), _digest(key, pair)) for key in self._keys]
 
-    def body(self, ephemeral_public_key: bytes, message_number: int, content: str) -> bytes:
-        """Tells two messages of one name apart. The first two parts have fixed lengths, so no two bodies collide."""
-        return self._digest(
-            b"body" + ephemeral_public_key + message_number.to_bytes(8, "big") + content.encode()
-        )
 
-    def _digest(self, data: bytes) -> bytes:
-        return hmac.digest(self._key, data, "sha256")[:DIGEST_BYTES]
+def _digest(key: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, data, "sha256")[:DIGEST_BYTES]

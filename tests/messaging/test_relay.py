@@ -47,7 +47,7 @@ async def make_relay(mailbox: Mailbox, keys: KeyRing, counted: list[UUID]) -> As
     def make(layer: Any = None, doorbell_s: float = PATIENCE_S) -> Relay:
         hubs.append(Hub(mailbox, keys, layer or InMemoryChannelLayer()))
         hubs[-1].start()
-        names = Names(bytes(range(32)))
+        names = Names([bytes(range(32))])
         return Relay(mailbox, hubs[-1], keys, names, counted.append, lambda: NOW, doorbell_s)
 
     yield make
