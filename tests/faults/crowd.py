@@ -120,10 +120,11 @@ class Device:
             self._socket.close()
 
     def log_out(self) -> None:
-        """End the session; the device comes back with its password."""
-        self._ask(packed("logout", {"sessionToken": self._token}))
-        self._token = None
-        self.is_connected = False
+        """End the session, if it is logged in; the device comes back with its password."""
+        if self.is_connected:
+            self._ask(packed("logout", {"sessionToken": self._token}))
+            self._token = None
+            self.is_connected = False
 
     def _write(self, frame: bytes) -> None:
         if self.is_connected:
