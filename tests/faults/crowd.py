@@ -119,6 +119,16 @@ class Device:
         if self._socket is not None:
             self._socket.close()
 
+    def freeze(self) -> None:
+        """Read nothing any more, on this connection; not even its end is noticed."""
+        if self._socket is not None:
+            self._socket.pause()
+
+    def thaw(self) -> None:
+        """Read on."""
+        if self._socket is not None:
+            self._socket.resume()
+
     def log_out(self) -> None:
         """End the session, if it is logged in; the device comes back with its password."""
         if self.is_connected:
@@ -273,13 +283,13 @@ class Crowd:
 
     @asynccontextmanager
     async def talking(
-        self, per_s: float, senders: Sequence[Device] = (), recipients: Sequence[Device] = ()
+        self, per_s: float, senders: Sequence[Device] = (), recipients: Sequence[Person] = ()
     ) -> AsyncIterator[None]:
         """Within the context devices write to random others: `per_s` messages a second together, in turn.
 
         Everybody writes to everybody, unless `senders` and `recipients` say who to whom.
         """
-        people = [each.person for each in recipients or self.devices]
+        people = recipients or [each.person for each in self.devices]
         talk = asyncio.create_task(self._talk(per_s, senders or self.devices, people))
         try:
             yield

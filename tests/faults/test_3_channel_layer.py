@@ -59,7 +59,7 @@ async def test_sends_are_acked_while_it_is_away_and_arrive_once_it_is_back(
     everybody = list(crowd.devices)
     revoked, suspended = (crowd.add(person, cluster.port) for person in await cluster.accounts(2))
     before = list(cluster.servers)
-    async with crowd.talking(size.per_s, everybody, everybody):
+    async with crowd.talking(size.per_s, everybody, [each.person for each in everybody]):
         for turn in range(size.rounds):
             await asyncio.sleep(size.calm_s)
             await asyncio.to_thread(valkey.kill)

@@ -52,7 +52,7 @@ async def test_who_hops_between_servers_and_sends_everything_again_is_delivered_
         for person in await cluster.accounts(size.accounts // 2)
     ]
     await crowd.connected()
-    async with crowd.talking(size.per_s, hoppers, stayers):
+    async with crowd.talking(size.per_s, hoppers, [each.person for each in stayers]):
         with pytest.raises(TimeoutError):
             await hop(hoppers, 4 * size.rounds * size.calm_s)
     verdict = await crowd.settle()
@@ -94,7 +94,7 @@ async def test_of_two_sockets_on_two_servers_the_slow_one_gets_everything_too(
     fast = crowd.add(person, lambda _attempt: cluster.servers[0].port)
     slow = crowd.add(person, lambda _attempt: cluster.servers[1].port, rest_s=REST_S)
     await crowd.connected()
-    async with crowd.talking(2 / REST_S, senders, [fast]):
+    async with crowd.talking(2 / REST_S, senders, [person]):
         await until(lambda: len(crowd.ledger.sent) >= size.many, size.timeout_s)
     await until(lambda: not crowd.ledger.missing_on(fast.name), WAIT_S)
     assert crowd.ledger.missing_on(slow.name), "the slow one is behind"
