@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.live.dialogue import Person
 from tests.live.nodes import SHARED_SETTINGS, Sockets
 from tests.live.server import Server, ServerFactory
+from tests.load.processes import resident_bytes
 
 FAULT_SETTINGS: Mapping[str, str] = {
     **SHARED_SETTINGS,
@@ -19,6 +21,39 @@ FAULT_SETTINGS: Mapping[str, str] = {
     "CONSTRUCT_MAILBOX_BYTES": "1000000000",
     "CONSTRUCT_MAILBOX_SENDER_SHARE": "1",
 }
+LOOK_S = 0.05
+
+
+class Growth:
+    """How much more memory than at first a server's process came to hold."""
+
+    def __init__(self, server: Server) -> None:
+        self._process_id = server.process.pid
+        self._before = resident_bytes(self._process_id)
+        self.bytes = 0
+
+    def look(self) -> None:
+        self.bytes = max(self.bytes, resident_bytes(self._process_id) - self._before)
+
+
+@asynccontextmanager
+async def growth_of(server: Server) -> AsyncIterator[Growth]:
+    """Looks on within the context; the greatest growth is known from its end on."""
+    growth = Growth(server)
+
+    async def look_on() -> None:
+        while True:
+            growth.look()
+            await asyncio.sleep(LOOK_S)
+
+    looking = asyncio.create_task(look_on())
+    try:
+        yield growth
+        growth.look()
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
 
 
 @dataclass

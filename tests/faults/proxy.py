@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-CHUNK_BYTES = 65536
 POLL_S = 0.1
 JOIN_S = 5.0
 
@@ -24,6 +24,10 @@ class Proxy:
     ``with Proxy(port) as proxy`` listens on :attr:`port`; the end of the context
     cuts every connection. In threads: it serves whatever the event loop waits for.
     """
+
+    _chunk_bytes = 65536
+    _receive_bytes: int | None = None
+    """What the system takes in from the target before the proxy has read it; ``None``: what it likes."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -68,12 +72,15 @@ class Proxy:
             except TimeoutError:
                 continue
             self._sockets.append(client)
+            server = socket.socket()
+            self._sockets.append(server)
+            if self._receive_bytes is not None:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
             try:
-                server = socket.create_connection(("127.0.0.1", self._target_port))
+                server.connect(("127.0.0.1", self._target_port))
             except OSError:
                 _cut(client)
                 continue
-            self._sockets.append(server)
             inspect_request, inspect_reply = self._inspectors()
             self._start(self._pump, client, server, inspect_request)
             self._start(self._pump, server, client, inspect_reply)
@@ -81,7 +88,7 @@ class Proxy:
     def _pump(self, source: socket.socket, sink: socket.socket, inspect: Inspect) -> None:
         """Pass on until either side ends or `inspect` cuts; then cut both."""
         with suppress(OSError, EOFError):
-            while data := source.recv(CHUNK_BYTES):
+            while data := source.recv(self._chunk_bytes):
                 self._flows.wait()
                 sink.sendall(inspect(data))
         self._flows.wait()
@@ -91,6 +98,24 @@ class Proxy:
     def _inspectors(self) -> tuple[Inspect, Inspect]:
         """For the requests and for the replies of one connection."""
         return bytes, bytes
+
+
+class SlowProxy(Proxy):
+    """A slow link: what comes from the target passes at so many bytes a second, on each connection."""
+
+    _chunk_bytes = 4096
+    _receive_bytes = 4096
+
+    def __init__(self, target_port: int, bytes_per_s: float) -> None:
+        super().__init__(target_port)
+        self._bytes_per_s = bytes_per_s
+
+    def _inspectors(self) -> tuple[Inspect, Inspect]:
+        return bytes, self._take_time
+
+    def _take_time(self, data: bytes) -> bytes:
+        time.sleep(len(data) / self._bytes_per_s)
+        return data
 
 
 def _cut(each: socket.socket) -> None:
