@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -78,9 +79,17 @@ class Recorder:
 async def test_the_application_is_told_what_the_server_can_do(probe: Probe) -> None:
     async with connect(url(probe)) as connection:
         assert msgpack.unpackb(await frame(connection)) == {
-            "extensions": {"websocket.ping": {}, "websocket.drain": {}},
+            "extensions": ["websocket.direct", "websocket.drain", "websocket.ping"],
             "root_path": "",
+            "client": list(connection.local_address),
         }
+
+
+async def test_the_application_is_told_the_address_of_an_ipv6_client(tmp_path: Path) -> None:
+    with listening(tmp_path, HOST="::1") as probe:
+        async with connect(f"ws://[::1]:{probe.port}/ws") as connection:
+            host, port, *_ = connection.local_address
+            assert msgpack.unpackb(await frame(connection))["client"] == [host, port] == ["::1", port]
 
 
 async def test_a_client_cannot_set_the_root_path(probe: Probe) -> None:

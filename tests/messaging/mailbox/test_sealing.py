@@ -6,6 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from nacl.bindings import (
+    crypto_aead_chacha20poly1305_ietf_decrypt,
+    crypto_aead_xchacha20poly1305_ietf_encrypt,
+)
 
 from messaging.mailbox.letters import Digests
 from messaging.mailbox.sealing import KeyRing, Names, Unreadable
@@ -23,11 +27,35 @@ class TestKeyRing:
         assert ring.decrypt(ring.encrypt(frame, RECIPIENT, NAME), RECIPIENT, NAME) == frame
 
     def test_the_format_is_the_documented_one(self) -> None:
-        sealed = KeyRing([NEW]).encrypt(FRAME, RECIPIENT, NAME)
-        assert sealed[:1] == b"\x01"
-        assert sealed[1:5] == hashlib.sha256(NEW).digest()[:4]
-        assert len(sealed) == 1 + 4 + 24 + len(FRAME) + 16
-        assert FRAME not in sealed
+        ring = KeyRing([NEW])
+        for counter in range(3):
+            sealed = ring.encrypt(FRAME, RECIPIENT, NAME)
+            assert sealed[:1] == b"\x02"
+            assert sealed[1:5] == hashlib.sha256(NEW).digest()[:4]
+            salt, count = sealed[5:21], sealed[21:29]
+            assert count == counter.to_bytes(8, "big")
+            subkey = hmac.new(NEW, b"frame" + salt, "sha256").digest()
+            opened = crypto_aead_chacha20poly1305_ietf_decrypt(
+                sealed[29:], RECIPIENT + NAME, bytes(4) + count, subkey
+            )
+            assert opened == FRAME
+            assert FRAME not in sealed
+
+    def test_two_rings_of_one_key_never_use_one_nonce_under_one_key(self) -> None:
+        salts = {KeyRing([NEW]).encrypt(FRAME, RECIPIENT, NAME)[5:21] for _ in range(20)}
+        assert len(salts) == 20
+
+    def test_frames_of_the_first_format_still_open(self) -> None:
+        nonce = bytes(range(24))
+        ciphertext = crypto_aead_xchacha20poly1305_ietf_encrypt(FRAME, RECIPIENT + NAME, nonce, OLD)
+        sealed = b"\x01" + hashlib.sha256(OLD).digest()[:4] + nonce + ciphertext
+        ring = KeyRing([NEW, OLD])
+        assert ring.decrypt(sealed, RECIPIENT, NAME) == FRAME
+        for spoilt in (sealed[:-1], sealed[:20], sealed[:5], sealed + b"x", b"\x03" + sealed[1:]):
+            with pytest.raises(Unreadable):
+                ring.decrypt(spoilt, RECIPIENT, NAME)
+        with pytest.raises(Unreadable):
+            ring.decrypt(sealed, OTHER, NAME)
 
     def test_the_same_frame_is_never_encrypted_alike(self) -> None:
         ring = KeyRing([NEW])
