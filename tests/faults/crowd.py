@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import msgpack
@@ -43,6 +44,11 @@ async def until(condition: Callable[[], bool], within_s: float) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes too
             await asyncio.sleep(POLL_S)
+
+
+def fingerprint(content: str) -> str:
+    """What the ledger keeps of a content."""
+    return blake2b(content.encode(), digest_size=8).hexdigest()
 
 
 class Device:
@@ -101,9 +107,8 @@ class Device:
     def send(self, recipient: Person, *, size: int = 240) -> str:
         """Write a message now, or as soon as there is a connection; its id. `size` in bytes before base64."""
         message = chat_message(self.person, recipient, size=size)
-        self._ledger.send(
-            message["id"], Sent(self.person.user_id, recipient.user_id, content=message["content"])
-        )
+        sent = Sent(self.person.user_id, recipient.user_id, fingerprint(message["content"]))
+        self._ledger.send(message["id"], sent)
         self._unacked[message["id"]] = packed("sendMessage", message)
         self._write(self._unacked[message["id"]])
         return str(message["id"])
@@ -217,7 +222,7 @@ class Device:
             self._acked.append(frame)
 
     def _on_handed(self, payload: dict[str, Any]) -> None:
-        self._ledger.hand(Handed(self.name, self._connection, payload["id"], payload["content"]))
+        self._ledger.hand(Handed(self.name, self._connection, payload["id"], fingerprint(payload["content"])))
         if self._rest_s:
             if not self._tiredness_s:
                 asyncio.get_running_loop().call_soon(self._rest)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from construct_site.env import REPOSITORY
 from tests.faults.cluster import Cluster
-from tests.faults.crowd import Crowd, until
+from tests.faults.crowd import Crowd, fingerprint, until
 from tests.faults.ledger import Handed, Ledger, Verdict
 from tests.faults.proxy import Proxy
 from tests.faults.sizes import Size
@@ -79,7 +79,7 @@ class LoneClient:
         ledger.add_device("lone client", person.user_id)
         for line in self.lines:
             message_id, content = json.loads(line)
-            ledger.hand(Handed("lone client", 1, message_id, content))
+            ledger.hand(Handed("lone client", 1, message_id, fingerprint(content)))
 
 
 @contextmanager
