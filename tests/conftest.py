@@ -1,6 +1,6 @@
 """What every test shares. Two markers say where a test belongs; both follow from its path.
 
-`live`: under `tests/live`, starts the real server. `pure`: touches neither the
+`live`: under `tests/live` or `tests/faults`, starts the real server. `pure`: touches neither the
 database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
 """
 
@@ -18,6 +18,7 @@ import redis
 from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
+LIVE = ("live", "faults")
 PURE = (
     "accounts/services/test_rules.py",
     "accounts/test_folding.py",
@@ -61,11 +62,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run only what uses the database or the channel layer (pass 2 of `make test`; see tests/run.py)",
     )
+    parser.addoption(
+        "--fault-size",
+        choices=["short", "full"],
+        default="short",
+        help="how much each test of tests/faults does (`make faults` runs the full size)",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(TESTS / "live"):
+        if any(item.path.is_relative_to(TESTS / path) for path in LIVE):
             item.add_marker("live")
         elif any(item.path.is_relative_to(TESTS / path) for path in PURE):
             item.add_marker("pure")

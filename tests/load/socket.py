@@ -40,7 +40,11 @@ class LoadSocket(asyncio.Protocol):
         _, socket = await loop.create_connection(
             lambda: cls(f"{host}:{port}", on_message), host, port, local_addr=(source, 0)
         )
-        await socket.opened
+        try:
+            await socket.opened
+        except BaseException:
+            socket.close()
+            raise
         return socket
 
     def send(self, message: bytes) -> None:
@@ -50,6 +54,15 @@ class LoadSocket(asyncio.Protocol):
     async def has_room(self) -> None:
         """Wait until the server takes what was sent."""
         await self._has_room.wait()
+
+    def pause(self) -> None:
+        """Read nothing until :meth:`resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def close(self) -> None:
         if self._transport is not None:
