@@ -17,22 +17,33 @@ from pathlib import Path
 from tests.load import machine, report, results
 from tests.load.measuring import Record
 from tests.load.results import Results
-from tests.load.scenarios import relay, single
+from tests.load.scenarios import drains, idle, latency, logins, reconnects, relay, single, stubs
 from tests.load.sizes import FULL, QUICK, Sizes
 from tests.load.stage import RAISED_LIMITS, Stage, postgresql_settings, stage
 
 
 @dataclass(frozen=True)
 class Group:
-    """Scenarios that are measured together."""
+    """Scenarios that are measured together. `run` is told which of them are wanted."""
 
     numbers: frozenset[str]
     run: Callable[[Stage, Sizes, Record, set[str]], None]
 
 
+def _alone(number: str, run: Callable[[Stage, Sizes, Record], None]) -> Group:
+    return Group(frozenset({number}), lambda stage, sizes, record, _wanted: run(stage, sizes, record))
+
+
 GROUPS = (
     Group(frozenset({"1", "3", "4"}), relay.run),
-    Group(frozenset({"5"}), lambda stage, sizes, record, _wanted: single.run(stage, sizes, record)),
+    _alone("5", single.run),
+    _alone("6", latency.run),
+    Group(frozenset({"7", "8"}), idle.run),
+    _alone("9", drains.run),
+    _alone("10", reconnects.run),
+    _alone("11", logins.run),
+    # Last: it fills the disk's and the database's caches.
+    _alone("2", stubs.run),
 )
 NUMBERS = sorted(set().union(*(group.numbers for group in GROUPS)), key=int)
 

@@ -14,7 +14,7 @@ from tests.load.commands.crowds import CloseCrowd
 from tests.load.commands.relaying import OpenPairs, PairSeats, Relay, Relayed
 from tests.load.measuring import Record, add_up, percentile
 from tests.load.results import Figure, Row
-from tests.load.scenarios.relay import pairs_of
+from tests.load.scenarios.loads import pairs_of
 from tests.load.sizes import Sizes
 from tests.load.stage import Stage, strangers
 
