@@ -15,7 +15,7 @@ export CONSTRUCT_ENVIRONMENT := development
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo admin test check format docs lock clean
+.PHONY: help run demo admin test bench check format docs lock clean
 
 help: ## List the chores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ admin: $(VENV)/installed-run ## Create a staff user for /admin/
 
 test: $(VENV)/installed-dev ## Run every test, also on PostgreSQL and Valkey (ARGS="-k word" selects)
 	@$(BIN)/python -m tests.run $(ARGS)
+
+bench: $(VENV)/installed-dev ## Measure everything and write docs/benchmarks.md (ARGS="--quick --only 1,4" only tries)
+	@$(BIN)/python -m tests.load.bench $(or $(ARGS),--json docs/benchmarks.json --page docs/benchmarks.md)
 
 check: $(VENV)/installed-dev ## Format, lint, types, import rules, security, lock files, documents, migrations
 	$(BIN)/ruff format --check .

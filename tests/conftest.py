@@ -1,6 +1,6 @@
 """What every test shares. Two markers say where a test belongs; both follow from its path.
 
-`live`: under `tests/live`, starts the real server. `pure`: touches neither the
+`live`: under `tests/live` or `tests/load`, starts servers of its own. `pure`: touches neither the
 database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
 """
 
@@ -18,6 +18,7 @@ import redis
 from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
+LIVE = ("live", "load")
 PURE = (
     "accounts/services/test_rules.py",
     "accounts/test_folding.py",
@@ -64,7 +65,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(TESTS / "live"):
+        if any(item.path.is_relative_to(TESTS / path) for path in LIVE):
             item.add_marker("live")
         elif any(item.path.is_relative_to(TESTS / path) for path in PURE):
             item.add_marker("pure")

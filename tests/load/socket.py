@@ -28,8 +28,6 @@ class LoadSocket(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._close_code: int | None = None
-        self._has_room = asyncio.Event()
-        self._has_room.set()
 
     @classmethod
     async def open(
@@ -46,10 +44,6 @@ class LoadSocket(asyncio.Protocol):
     def send(self, message: bytes) -> None:
         assert self._transport is not None
         self._transport.write(_header(_BINARY, len(message)) + message)
-
-    async def has_room(self) -> None:
-        """Wait until the server takes what was sent."""
-        await self._has_room.wait()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -84,13 +78,6 @@ class LoadSocket(asyncio.Protocol):
             self.opened.set_exception(error or ConnectionError("closed during the handshake"))
         if not self.closed.done():
             self.closed.set_result(self._close_code)
-        self._has_room.set()
-
-    def pause_writing(self) -> None:
-        self._has_room.clear()
-
-    def resume_writing(self) -> None:
-        self._has_room.set()
 
     def _read_frames(self) -> None:
         buffer = self._buffer

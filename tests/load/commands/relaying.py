@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -114,9 +113,9 @@ class Relay:
             pacer = asyncio.create_task(_send_at(self.rate, traffic))
         await asyncio.sleep(self.warm_up_s)
         traffic.is_measuring = True
-        before = Mark(traffic)
+        before = _Mark(traffic)
         await asyncio.sleep(self.measured_s)
-        after = Mark(traffic)
+        after = _Mark(traffic)
         traffic.is_measuring = traffic.is_sending = False
         if pacer is not None:
             await pacer
@@ -124,7 +123,7 @@ class Relay:
         return traffic.figures(before, after)
 
 
-class Mark:
+class _Mark:
     """The counts at one moment."""
 
     def __init__(self, traffic: Traffic) -> None:
@@ -179,12 +178,6 @@ class Traffic:
         self._has_arrived.append(0)
         self._senders[pair].send(frame)
 
-    async def has_room(self, pair: int, longest_s: float) -> None:
-        """Wait until the server takes what this sender sent, or so long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest_s):
-                await self._senders[pair].has_room()
-
     def _on_reply(self, pair: int, frame: bytes) -> None:
         if not frame.startswith(frames.ACK_PREFIX):
             self.errors[frames.describe(frame)] += 1
@@ -229,7 +222,7 @@ class Traffic:
         for socket in (*self._senders, *self._recipients):
             socket.on_message = ignore
 
-    def figures(self, before: Mark, after: Mark) -> Relayed:
+    def figures(self, before: _Mark, after: _Mark) -> Relayed:
         seconds = after.at - before.at
         closed = sum(socket.closed.done() for socket in (*self._senders, *self._recipients))
         return Relayed(

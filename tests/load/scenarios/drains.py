@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from uuid import UUID
 
 import psycopg
 
@@ -17,6 +18,7 @@ from tests.load.results import Figure, Row
 from tests.load.scenarios.loads import RelayLoad, connected, durable_on
 from tests.load.sizes import Sizes
 from tests.load.stage import Construct, Stage
+from tests.load.wording import count
 
 CONFIRM_S = 30.0
 POLL_S = 0.05
@@ -48,7 +50,7 @@ class _Drains:
         stored = self.client.call(Fill("senders", self.shares))
         self.client.call(CloseCrowd("senders"))
         drained = self.client.call(Drain(port, self.people, stored.numbers, self.shares[0].count))
-        unconfirmed = _unconfirmed(self.construct.database_url)
+        unconfirmed = _unconfirmed(self.construct.database_url, self.people)
         self.client.call(CloseCrowd("drain"))
         self.found.append(drained)
         self.faults += [dict(stored.errors), dict(drained.faults)]
@@ -68,9 +70,9 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
                 load.run(sizes)
                 to_one.run()
                 to_many.run()
-    title = f"Draining {to_one.messages:,} messages to one recipient ÷ durable relay"
+    title = f"Draining {count(to_one.messages)} messages to one recipient ÷ durable relay"
     record.row(_row(title, to_one, load))
-    title = f"Draining {sizes.drained_by_each:,} messages each to {len(many):,} recipients ÷ durable relay"
+    title = f"Draining {count(sizes.drained_by_each)} messages each to {count(len(many))} recipients ÷ durable relay"
     record.row(_row(title, to_many, load))
     record.client("drains", (each.client_cpu_share for each in [*to_one.found, *to_many.found]), [])
 
@@ -88,13 +90,15 @@ def _to_many(senders: Sequence[Person], recipients: Sequence[Person], messages: 
     ]
 
 
-def _unconfirmed(database_url: str) -> int:
-    """Messages that still wait some time after they were received."""
+def _unconfirmed(database_url: str, people: Sequence[Person]) -> int:
+    """Messages that still wait for these people some time after they were received."""
+    ids = [UUID(person.user_id) for person in people]
     deadline = time.monotonic() + CONFIRM_S
     with psycopg.connect(database_url, autocommit=True) as connection:
         while True:
             row = connection.execute(
-                "SELECT count(*) FROM messaging_mailboxmessage WHERE recipient_id IS NOT NULL"
+                "SELECT count(*) FROM messaging_mailboxmessage WHERE recipient_id = ANY(%s)",
+                (ids,),
             ).fetchone()
             assert row is not None
             if not row[0] or time.monotonic() > deadline:
@@ -106,7 +110,7 @@ def _row(title: str, drains: _Drains, load: RelayLoad) -> Row:
     rounds = ratios(drains.per_s, load.delivered_per_s)
     return Row(
         scenario="9",
-        title=title.replace(",", " "),
+        title=title,
         value=median(rounds),
         unit="",
         must=1.0,

@@ -14,6 +14,7 @@ from tests.load.results import Figure, Row
 from tests.load.scenarios.loads import connected, durable_on
 from tests.load.sizes import Sizes
 from tests.load.stage import Construct, Node, Stage
+from tests.load.wording import count
 
 KIB = 1024
 SOCKETS_PER_ADDRESS = 1_000
@@ -63,7 +64,7 @@ def _measure_idle(
     record.row(
         Row(
             scenario="7",
-            title=f"Idle connection, {len(idlers):,} of them: memory ÷ bare relay".replace(",", " "),
+            title=f"Idle connection, {count(len(idlers))} of them: memory ÷ bare relay",
             value=ours / theirs,
             unit="",
             is_least=False,
@@ -113,7 +114,7 @@ def _measure_bystanders(
     record.row(
         Row(
             scenario="8",
-            title=f"Relay rate with {len(idlers):,} idle bystanders ÷ with {len(few)}".replace(",", " "),
+            title=f"Relay rate with {count(len(idlers))} idle bystanders ÷ with {len(few)}",
             value=median(rounds),
             unit="",
             must=0.85,

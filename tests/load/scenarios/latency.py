@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 
-from tests.load.client import LoadClient
-from tests.load.commands.flooding import Flood
-from tests.load.commands.relaying import Relayed
-from tests.load.measuring import Record, add_up, percentile
+from tests.load.commands.relaying import Relay, Relayed
+from tests.load.measuring import Record, Usage, add_up, percentile, usage_of
 from tests.load.results import Figure, Row
 from tests.load.scenarios.loads import RelayLoad, connected, durable_on, pairs_of
 from tests.load.sizes import Sizes
 from tests.load.stage import Stage
 
+FLOOD_IN_FLIGHT = 1_000
+"""Unacked messages of the flooding client: far more than the server reads ahead, so its socket is always full."""
 FLOOD_AHEAD_S = 0.5
 """The flood ends so much later than what is measured beside it."""
 
@@ -26,29 +27,28 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
         calm: list[Relayed] = []
         beside: list[Relayed] = []
         floods: list[Relayed] = []
+        usages: list[Usage] = []
         with connected(durable_on(construct, client, sizes)) as load, connected(flood):
             for _ in range(sizes.rounds):
                 half = load.run(sizes).delivered_per_s / 2
-                calm.append(load.run_at(half, sizes))
-                others, flooded = _beside_flood(load, flood, flooder, half, sizes)
-                beside.append(others)
-                floods.append(flooded)
+                with usage_of(stage, [node], [client]) as usage:
+                    calm.append(load.run_at(half, sizes))
+                usages.append(usage)
+                pending = flooder.begin(_flood(flood, sizes))
+                beside.append(load.run_at(half, sizes))
+                floods.append(pending.result())
     maximum = Figure("maximum rate", median(load.delivered_per_s), "/s")
     rates = Figure("flooding client, acked", median(each.acked_per_s for each in floods), "/s")
     faults = load.faults
     record.row(_row("p99 at half of the maximum rate, send → received", calm, 25, 10, [maximum], faults))
     faults = add_up(each.faults for each in floods)
     record.row(_row("p99 of others while one client floods", beside, 50, 20, [rates], faults))
-    record.client("half of the maximum rate", (each.client_cpu_share for each in [*calm, *beside]), [])
+    record.client("half of the maximum rate", (each.client_cpu_share for each in calm), usages)
 
 
-def _beside_flood(
-    load: RelayLoad, flood: RelayLoad, flooder: LoadClient, rate: float, sizes: Sizes
-) -> tuple[Relayed, Relayed]:
-    seconds = sizes.warm_up_s + sizes.measured_s + FLOOD_AHEAD_S
-    pending = flooder.begin(Flood(flood.name, flood.pairs, seconds))
-    others = load.run_at(rate, sizes)
-    return others, pending.result()
+def _flood(load: RelayLoad, sizes: Sizes) -> Relay:
+    measured_s = sizes.measured_s + FLOOD_AHEAD_S
+    return replace(load.command(sizes), in_flight=FLOOD_IN_FLIGHT, measured_s=measured_s, settle_s=60.0)
 
 
 def _row(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tests.load.client import LoadClient
 from tests.load.commands.crowds import CloseCrowd, Person, Seat
@@ -24,7 +25,9 @@ class RelayLoad:
     nodes: Sequence[Node]
     pairs: Sequence[PairSeats]
     runs: list[Relayed] = field(default_factory=list)
+    """At full speed."""
     usages: list[Usage] = field(default_factory=list)
+    """Of those, one for each."""
 
     def open(self) -> None:
         self.client.call(OpenPairs(self.name, self.pairs))
@@ -32,28 +35,21 @@ class RelayLoad:
     def close(self) -> None:
         self.client.call(CloseCrowd(self.name))
 
-    def run(self, sizes: Sizes, *, settle_s: float = 10.0) -> Relayed:
-        """One measured run at full speed, kept."""
+    def command(self, sizes: Sizes) -> Relay:
+        """A run at full speed."""
+        return Relay(self.name, self.pairs, sizes.warm_up_s, sizes.measured_s, in_flight=sizes.in_flight)
+
+    def run(self, sizes: Sizes, **changes: Any) -> Relayed:
+        """One measured run at full speed, kept; `changes` are to its command."""
         with usage_of(self.stage, self.nodes, [self.client]) as usage:
-            relayed = self.client.call(
-                Relay(
-                    self.name,
-                    self.pairs,
-                    sizes.warm_up_s,
-                    sizes.measured_s,
-                    in_flight=sizes.in_flight,
-                    settle_s=settle_s,
-                )
-            )
+            relayed = self.client.call(replace(self.command(sizes), **changes))
         self.runs.append(relayed)
         self.usages.append(usage)
         return relayed
 
-    def run_at(self, rate: float, sizes: Sizes, measured_s: float | None = None) -> Relayed:
+    def run_at(self, rate: float, sizes: Sizes, **changes: Any) -> Relayed:
         """One run at `rate` messages a second, of all senders together; not kept."""
-        return self.client.call(
-            Relay(self.name, self.pairs, sizes.warm_up_s, measured_s or sizes.measured_s, rate=rate)
-        )
+        return self.client.call(replace(self.command(sizes), rate=rate, **changes))
 
     @property
     def delivered_per_s(self) -> list[float]:

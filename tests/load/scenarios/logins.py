@@ -17,8 +17,6 @@ from tests.load.sizes import Sizes
 from tests.load.stage import Stage
 
 PASSWORD = "correct horse battery staple"
-AT_ONCE = 32
-"""Logins under way at the same time: half of the hash queue, so none is refused."""
 SOURCE = "127.0.0.2"
 
 
@@ -41,13 +39,13 @@ class _Rounds:
 
     def run(self, pending: Pending[Hashed], load: RelayLoad, sizes: Sizes) -> None:
         """Relay while the other client hashes."""
-        self.relayed.append(load.run_at(sizes.storm_rate, sizes, sizes.storm_s))
+        self.relayed.append(load.run_at(sizes.storm_rate, sizes, measured_s=sizes.storm_s))
         self.hashed.append(pending.result())
 
 
 def run(stage: Stage, sizes: Sizes, record: Record) -> None:
     with stage.construct() as construct, stage.client() as client, stage.client() as other:
-        people = construct.people(AT_ONCE, PASSWORD)
+        people = construct.people(sizes.storm_sockets, PASSWORD)
         port = construct.nodes[0].port
         storm, alone = _Rounds(), _Rounds()
         with connected(durable_on(construct, client, sizes)) as load:

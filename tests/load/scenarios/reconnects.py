@@ -12,6 +12,7 @@ from tests.load.results import Figure, Row
 from tests.load.scenarios.idle import seats
 from tests.load.sizes import Sizes
 from tests.load.stage import Node, Stage
+from tests.load.wording import count
 
 
 def run(stage: Stage, sizes: Sizes, record: Record) -> None:
@@ -36,7 +37,7 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
     record.row(
         Row(
             scenario="10",
-            title=f"{sizes.reconnects:,} reconnects with `connect` ÷ bare handshakes".replace(",", " "),
+            title=f"{count(sizes.reconnects)} reconnects with `connect` ÷ bare handshakes",
             value=median(rounds),
             unit="",
             must=0.5,
