@@ -22,6 +22,7 @@ _DISTINCT_BYTES = 16
 """32 random bytes have about 30 different values; fewer than this were typed, not drawn."""
 _DISTINCT_CHARACTERS = 10
 """Below what 50 random characters show, also in hexadecimal, which has only 16."""
+_DISPENSABLE_KEYS = ("further_dedup_keys",)
 _OWASP_ARGON2ID = ((46 * 1024, 1), (19 * 1024, 2), (12 * 1024, 3), (9 * 1024, 4), (7 * 1024, 5))
 """KiB and passes that are equally strong (OWASP Password Storage Cheat Sheet, Argon2id, one lane)."""
 _CONFIRM_WITHOUT_PONG_MIN_S = 60
@@ -93,20 +94,27 @@ def _address_problems(config: Config) -> Iterator[str]:
         yield f"{variable('origins')} must hold origins such as https://chat.example, without a path."
 
 
+def _keys(config: Config) -> dict[str, list[str]]:
+    """The keys of 32 bytes by field, as they were given."""
+    return {
+        "mailbox_keys": config.mailbox_keys,
+        "dedup_key": [config.dedup_key] if config.dedup_key else [],
+        "further_dedup_keys": config.further_dedup_keys,
+    }
+
+
 def _key_shape_problems(config: Config) -> Iterator[str]:
     """Keys that nothing can be encrypted with."""
-    for field, texts in {"mailbox_keys": config.mailbox_keys, "dedup_key": [config.dedup_key]}.items():
+    for field, texts in _keys(config).items():
         if any(text and _key(text) is None for text in texts):
             yield f"{variable(field)} holds a key that is not base64 of {KEY_BYTES} bytes."
 
 
 def _production_problems(config: Config) -> Iterator[str]:
     yield from _secret_key_problems(config.secret_key)
-    yield from _key_problems("mailbox_keys", config.mailbox_keys)
-    yield from _key_problems("dedup_key", [config.dedup_key] if config.dedup_key else [])
-    dedup_key = _key(config.dedup_key)
-    if dedup_key and dedup_key in map(_key, config.mailbox_keys):
-        yield f"{variable('dedup_key')} must not be a mailbox key as well."
+    for field, texts in _keys(config).items():
+        yield from _key_problems(field, texts)
+    yield from _shared_key_problems(config)
     yield from _host_problems(config.hosts)
     if not config.limits_on and not config.limits_off_confirmed:
         confirmation = f"{variable('limits_off_confirmed')}=yes"
@@ -136,13 +144,23 @@ def _secret_key_problems(key: str) -> Iterator[str]:
 
 def _key_problems(field: str, texts: Sequence[str]) -> Iterator[str]:
     name = variable(field)
-    if not texts:
+    if not texts and field not in _DISPENSABLE_KEYS:
         yield f"{name} is missing: base64 of {KEY_BYTES} random bytes."
     for key in filter(None, map(_key, texts)):
         if key.startswith(DEVELOPMENT_MARK):
             yield f"{name} holds a development key."
         elif len(set(key)) < _DISTINCT_BYTES:
             yield f"{name} holds a weak key: base64 of {KEY_BYTES} random bytes."
+
+
+def _shared_key_problems(config: Config) -> Iterator[str]:
+    """One key with two uses: who learns it for one has the other, and a rotation to itself is none."""
+    keys = {field: set(filter(None, map(_key, texts))) for field, texts in _keys(config).items()}
+    for field in ("dedup_key", "further_dedup_keys"):
+        if keys[field] & keys["mailbox_keys"]:
+            yield f"{variable(field)} must not be a mailbox key as well."
+    if keys["dedup_key"] & keys["further_dedup_keys"]:
+        yield f"{variable('further_dedup_keys')} must not hold the current dedup key."
 
 
 def _key(text: str) -> bytes | None:

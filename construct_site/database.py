@@ -12,7 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import Error, close_old_connections, connections
+from django.db import (
+    Error,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    close_old_connections,
+    connections,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +41,9 @@ def _with_connection_returned(function: Callable[[], T]) -> T:
     close_old_connections()
     try:
         return function()
+    except (InterfaceError, InternalError, OperationalError):
+        _end_connections()
+        raise
     finally:
         close_old_connections()
 
@@ -41,8 +51,8 @@ def _with_connection_returned(function: Callable[[], T]) -> T:
 class DatabaseThread:
     """One thread with one database connection that it keeps, for work that repeats all the time.
 
-    Calls run one after another. After a failure the connection is given back,
-    so that the next call begins on a fresh one.
+    Calls run one after another. After a failure the connection is ended, so that
+    the next call begins on a fresh one.
     """
 
     def __init__(self, name: str) -> None:
@@ -64,5 +74,17 @@ def _with_connection_kept(function: Callable[[], T]) -> T:
     try:
         return function()
     except Error:
-        connections.close_all()
+        _end_connections()
         raise
+
+
+def _end_connections() -> None:
+    """End this thread's connections at the database, not only here.
+
+    The pool hands out again what it is given back open; a session that the database
+    made read-only would stay so after the database takes writes again.
+    """
+    for each in connections.all(initialized_only=True):
+        if each.connection is not None:
+            each.connection.close()
+    connections.close_all()

@@ -70,6 +70,12 @@ class Config:
         (), "Base64 of 32 random bytes each; the first encrypts waiting messages, all decrypt.", secret=True
     )
     dedup_key: str = _setting("", "Base64 of 32 random bytes: keys the names of messages.", secret=True)
+    further_dedup_keys: list[str] = _setting(
+        (),
+        "Base64 of 32 random bytes each: further dedup keys under which repeats are recognised: the former one "
+        "for at least 48 h, and the next one before it is put to use.",
+        secret=True,
+    )
 
     # Accounts
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
@@ -91,7 +97,10 @@ class Config:
     heartbeat_s: float = _setting(45.0, "Idle time before a ping; a third is added at random.")
     pong_s: float = _setting(30.0, "Time for a pong.")
     stall_s: float = _setting(60.0, "Time without progress on handed messages; then close 4408.")
-    drain_s: float = _setting(20.0, "Time that an ending server gives its connections.")
+    drain_s: float = _setting(
+        20.0,
+        "Time that an ending server gives its connections; in the first half they are told, one by one, to come back.",
+    )
     confirm_without_pong_s: float = _setting(
         60.0, "On a server without the ping hook: age at which a handed message counts as received."
     )
@@ -113,6 +122,10 @@ class Config:
     window_bytes: int = _setting(64 * 1024, "Unconfirmed bytes of a fresh connection.")
     window_messages_max: int = _setting(128, "Unconfirmed messages of a connection that confirms.")
     window_bytes_max: int = _setting(1024 * 1024, "Unconfirmed bytes of a connection that confirms.")
+    kept_bytes: int = _setting(
+        8 * 1024 * 1024,
+        "Bytes of new messages that wait in memory for room in a window; beyond it close 4408.",
+    )
 
     # Limits
     limits: str = _setting("on", "`off` lifts every rate limit and connection cap (load tests).")

@@ -5,10 +5,12 @@ gets another. Only then do late pongs confirm nothing.
 
 States of a row on a connection::
 
-    waiting ──hand──▶ unconfirmed ──pong / received──▶ confirmed ──stub on disk──▶ forgotten
+    waiting ──ring──▶ kept ──hand──▶ unconfirmed ──pong / received──▶ confirmed ──stub on disk──▶ forgotten
+       └─────────────page─────────────▶┘
 
-`_handed` holds the row in the second and third state. The window counts the
-second alone.
+`_kept` holds what was rung for and has no room in the window yet: another socket of
+the user may confirm it meanwhile, and then it is nowhere else. `_handed` holds the
+row while it is unconfirmed or confirmed. The window counts the unconfirmed alone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -37,8 +39,9 @@ log = structlog.get_logger(__name__)
 _NONCE_BYTES = 8
 _COUNTER_BYTES = 8
 _PAGING_RETRY_S = 1.0
-_FORGOTTEN_ROWS = 128
-"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile."""
+_FORGOTTEN_ROWS = 256
+"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile; a
+ring can come after its row was paged and confirmed."""
 
 
 class Socket(Protocol):
@@ -46,6 +49,10 @@ class Socket(Protocol):
 
     has_pongs: bool
     """The server passes pings and pongs on (`construct_site.server`)."""
+
+    @property
+    def progress_at(self) -> float:
+        """Loop time at which the transport last took something that was put before the newest ping, or that ping."""
 
     def write(self, frame: bytes) -> None: ...
 
@@ -100,10 +107,12 @@ class Connection:
             config.window_messages, config.window_bytes, config.window_messages_max, config.window_bytes_max
         )
         self._handed: dict[int, int] = {}
-        self._forgotten: deque[int] = deque(maxlen=_FORGOTTEN_ROWS)
-        self._highest_handed = 0
+        self._kept: dict[int, bytes] = {}
+        self._kept_bytes = 0
+        self._forgotten: dict[int, None] = {}
+        self._highest_known = 0
         self._has_begun = False
-        self._is_caught_up = False
+        self._knows_all = False
         self._has_missed = False
         self._pager: asyncio.Task[None] | None = None
         self._heart = _Heart(self, socket, config)
@@ -112,9 +121,9 @@ class Connection:
     # Handing over
 
     @property
-    def is_caught_up(self) -> bool:
-        """As far as it knows, it was handed everything that waits."""
-        return self._is_caught_up
+    def knows_all(self) -> bool:
+        """As far as it can tell, everything that waits was handed to it or is kept."""
+        return self._knows_all
 
     @property
     def handed(self) -> Iterable[int]:
@@ -122,24 +131,26 @@ class Connection:
         return self._handed.keys()
 
     def offer(self, row_id: int, previous_id: int, frame: bytes) -> bool:
-        """A row was stored: hand it over if that keeps the order. Returns whether the window took it.
+        """A row was stored: hand it over once that keeps the order. Returns whether the window took it.
 
-        Direct only while caught up, and only if the row that was the sender's
-        newest before it was handed here too: otherwise a ring was missed. A row
-        older than one that was handed may have been confirmed already. In all
-        these cases the mailbox is paged, which tells.
+        It is kept until there is room. Without a look at the mailbox it may follow
+        only if everything that waits was handed or is kept, and the row that was
+        the sender's newest before it is among that: otherwise a ring was missed. A
+        row older than one that is known may have been confirmed already. In these
+        cases the mailbox is paged, which tells.
         """
-        if row_id in self._handed:
+        if row_id in self._handed or row_id in self._forgotten:
             return True
-        in_step = row_id > self._highest_handed and (not previous_id or self._was_handed(previous_id))
-        if self._is_caught_up and in_step and self._window.fits(len(frame)):
+        if row_id in self._kept:
+            return False
+        is_next = row_id > self._highest_known and (not previous_id or self._is_known(previous_id))
+        if self._knows_all and is_next and not self._kept and self._window.fits(len(frame)):
             self._hand(row_id, frame)
             return True
-        self.look()
+        self._keep(row_id, frame)
+        if not (self._knows_all and is_next):
+            self.look()
         return False
-
-    def _was_handed(self, row_id: int) -> bool:
-        return row_id in self._handed or row_id in self._forgotten
 
     def begin(self) -> None:
         """The success frame is on its way: from now on messages may follow it, those that wait first."""
@@ -147,22 +158,36 @@ class Connection:
         self.look()
 
     def compare(self, messages: int, newest_id: int) -> None:
-        """So much waits in the mailbox: look, if this is more than was handed."""
-        if self._is_caught_up and (messages > len(self._handed) or newest_id > self._highest_handed):
+        """So much waits in the mailbox: look, if this is more than is known."""
+        known = len(self._handed) + len(self._kept)
+        if self._knows_all and (messages > known or newest_id > self._highest_known):
             self.look()
 
     def look(self) -> None:
         """Something may wait that was not offered: page the mailbox."""
-        self._is_caught_up = False
+        self._knows_all = False
         self._has_missed = True
         self._continue_paging()
 
     def has_been_handed(self, row_id: int) -> bool:
         return row_id in self._handed
 
+    def _is_known(self, row_id: int) -> bool:
+        return row_id in self._handed or row_id in self._forgotten or row_id in self._kept
+
+    def _keep(self, row_id: int, frame: bytes) -> None:
+        self._kept[row_id] = frame
+        self._kept_bytes += len(frame)
+        self._highest_known = max(self._highest_known, row_id)
+        if self._kept_bytes > self._config.kept_bytes:
+            self.give_up()
+
     def _hand(self, row_id: int, frame: bytes) -> None:
+        if self._kept.pop(row_id, None) is not None:
+            self._kept_bytes -= len(frame)
         self._handed[row_id] = len(frame)
-        self._highest_handed = max(self._highest_handed, row_id)
+        if row_id > self._highest_known:
+            self._highest_known = row_id
         self._window.take(len(frame))
         self._socket.write(frame)
         if self._receipts is not None:
@@ -171,39 +196,79 @@ class Connection:
         else:
             self._heart.cover(row_id)
 
+    def _hand_in_order(self, frames: Mapping[int, bytes]) -> None:
+        """Hand over rows, oldest first, while the window has room; the first goes in any case."""
+        for position, row_id in enumerate(sorted(frames)):
+            frame = frames[row_id]
+            if position and not self._window.fits(len(frame)):
+                return
+            self._hand(row_id, frame)
+
+    def _go_on(self) -> None:
+        """The window has room again."""
+        if not self._knows_all:
+            self._continue_paging()
+        elif self._kept and not self._window.is_full:
+            self._hand_in_order(self._kept)
+
     def _continue_paging(self) -> None:
         if self._pager is None and self._has_begun and self.is_attached and not self._window.is_full:
-            self._pager = asyncio.create_task(self._page_until_caught_up())
+            self._pager = asyncio.create_task(self._page_until_all_is_known())
 
-    async def _page_until_caught_up(self) -> None:
+    async def _page_until_all_is_known(self) -> None:
         try:
-            while self.is_attached and not self._is_caught_up and not self._window.is_full:
+            while self.is_attached and not self._knows_all and not self._window.is_full:
                 # What is stored after the page was read is offered, and noted as missed.
                 self._has_missed = False
+                kept_before = len(self._kept)
                 try:
                     page = await self._rows.page(self, self._window.messages_free, self._window.bytes_free)
-                    await self._take_page(page)
+                    await self._take_page(page, kept_before)
                 except Error as error:
                     log.warning("paging failed, trying again", error=type(error).__name__)
                     await asyncio.sleep(_PAGING_RETRY_S)
         finally:
             self._pager = None
 
-    async def _take_page(self, page: Page) -> None:
+    async def _take_page(self, page: Page, kept_before: int) -> None:
+        """Hand over a page, and with it what was kept already when it was asked for, oldest first.
+
+        Of that, what is missing in the page has been confirmed on another socket; all
+        that its senders sent before it was on disk when the page was read. What was
+        kept later waits for the next page, and so does what is newer: that page may
+        hold something that goes before them.
+        """
         if not self.is_attached:
             return
-        unreadable = []
-        for row in page.rows:
-            if row.row_id not in self._handed:
-                frame = self._rows.read(self.user_id, row.name, row.sealed)
-                if frame is None:
-                    unreadable.append(row.row_id)
-                else:
-                    self._hand(row.row_id, frame)
+        frames, unreadable = self._open(page)
+        newest_of_page = max(frames, default=0)
+        kept = tuple(self._kept)
+        for row_id in kept[:kept_before]:
+            if page.is_last or row_id < newest_of_page:
+                frames.setdefault(row_id, self._kept[row_id])
+        oldest_to_wait = min(kept[kept_before:], default=None)
+        self._hand_in_order(
+            {row: frame for row, frame in frames.items() if oldest_to_wait is None or row < oldest_to_wait}
+        )
+        for row_id in frames.keys() - self._handed.keys() - self._kept.keys():
+            self._keep(row_id, frames[row_id])
         if unreadable:
             await self._rows.discard(unreadable)
         if page.is_last and not self._has_missed:
-            self._is_caught_up = True
+            self._knows_all = True
+
+    def _open(self, page: Page) -> tuple[dict[int, bytes], list[int]]:
+        """The frames of a page's rows that were not handed yet, and the rows that cannot be read."""
+        frames, unreadable = {}, []
+        for row in page.rows:
+            if row.row_id in self._handed:
+                continue
+            frame = self._rows.read(self.user_id, row.name, row.sealed)
+            if frame is None:
+                unreadable.append(row.row_id)
+            else:
+                frames[row.row_id] = frame
+        return frames, unreadable
 
     # Confirming
 
@@ -230,13 +295,14 @@ class Connection:
             self._window.give_back(self._handed[row_id])
         self._window.grow()
         self._rows.confirm(self, row_ids)
-        if not self._is_caught_up:
-            self._continue_paging()
+        self._go_on()
 
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""
         if self._handed.pop(row_id, None) is not None:
-            self._forgotten.append(row_id)
+            self._forgotten[row_id] = None
+            if len(self._forgotten) > _FORGOTTEN_ROWS:
+                del self._forgotten[next(iter(self._forgotten))]
 
     # Life
 
@@ -342,7 +408,8 @@ class _Heart:
         now = self._loop.time()
         if self._is_out:
             allowed_s = self._config.stall_s if self._covered else self._config.pong_s
-            left_s = self._pinged_at + allowed_s - now
+            # A slow link takes what went before the ping bit by bit, then the ping.
+            left_s = max(self._pinged_at, self._socket.progress_at) + allowed_s - now
             if left_s <= 0:
                 self._connection.give_up()
                 return

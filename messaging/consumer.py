@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -13,10 +15,10 @@ from django.conf import settings
 from accounts.peers import Peer
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
-from construct_site.limits import BadFrameMeter, FloodMeter
+from construct_site.limits import BadFrameMeter, FloodMeter, RateLimit
 from construct_site.logs import describe_error
 from messaging.node import Node, get_node
-from messaging.outbox import Outbox
+from messaging.outbox import EventWire, Outbox
 from messaging.pipeline import Pipeline, Reply
 from messaging.protocol import codec, messages
 from messaging.protocol.codec import InvalidFrame, Request
@@ -27,7 +29,8 @@ log = structlog.get_logger(__name__)
 
 PING_EXTENSION = "websocket.ping"
 """In ``scope["extensions"]`` of a server that takes ``websocket.ping`` and gives ``websocket.pong``."""
-
+DIRECT_EXTENSION = "websocket.direct"
+"""The same of a server that frames go to and come from by calls, without an event and a task's turn for each."""
 
 _CLOSE_S = 5.0
 
@@ -38,7 +41,9 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
     The base class dispatches each event through a thread hop that closes old
     database connections (measured: half of the relay's speed) and opens a
     channel-layer channel a socket. Here the hub owns the one channel, and no
-    database connection is held, so events are read in a plain loop.
+    database connection is held, so events are read in a plain loop. Where the
+    server offers it, pongs and requests that need not wait for anything are taken
+    outside the loop, by a call.
     """
 
     node: Node
@@ -59,11 +64,13 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._peer = Peer.from_scope(scope)
-        self._outbox = Outbox(send)
+        direct = scope.get("extensions", {}).get(DIRECT_EXTENSION, {}).get("socket")
+        self._outbox = Outbox(direct or EventWire(send), self._leave_routing)
         self._pipeline = Pipeline(self._outbox.put_frame, most=config.pipelined_requests)
         self._bad_frames = BadFrameMeter()
         self._flood = FloodMeter()
         self._is_closing = False
+        self._is_at_work = False
         self._authentication_timer: asyncio.TimerHandle | None = None
         self._reply_timer: asyncio.TimerHandle | None = None
         self.session = SocketSession(self, self._peer, self.node)
@@ -72,6 +79,8 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         except ConstructError as error:
             await self._refuse_connection(receive, error)
             return
+        if direct is not None:
+            direct.listen(self)
         try:
             await self._read_events(receive)
         finally:
@@ -81,18 +90,26 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     async def _read_events(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
         while True:
+            self._is_at_work = False
             event = await receive()
+            self._is_at_work = True
             match event["type"]:
                 case "websocket.receive":
                     await self._on_frame(event)
                 case "websocket.pong":
-                    if self.session.is_authenticated:
-                        self.session.connection.pong(event["payload"])
+                    self._on_pong(event["payload"])
                 case "websocket.connect":
                     await self.accept()
                     self._await_authentication()
+                case "websocket.drain":
+                    await self._finish()
                 case "websocket.disconnect":
                     return
+
+    async def _finish(self) -> None:
+        """The server ends: what was read is answered, then the client is told to come back."""
+        await self._pipeline.is_empty()
+        self.close(CloseCode.RESTARTING)
 
     async def _refuse_connection(
         self, receive: Callable[[], Awaitable[dict[str, Any]]], error: ConstructError
@@ -105,17 +122,45 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     # Frames in
 
+    def take_frame(self, frame: bytes) -> bool:
+        """Begin on a request at once, if it is not its turn to wait: for an event in work, for room, for a barrier.
+
+        What is not taken comes as an event, in its order.
+        """
+        if (
+            self._is_at_work
+            or self._is_closing
+            or not self.session.is_authenticated
+            or self._outbox.is_crowded
+            or self._pipeline.is_full
+        ):
+            return False
+        try:
+            request = codec.decode_request(frame, self._config.frame_bytes)
+        except InvalidFrame:
+            return False
+        route = ROUTES[request.type]
+        if route.is_barrier:
+            return False
+        if self._is_welcome(len(frame)):
+            self._begin(route, request, self._due_at())
+        return True
+
+    def take_pong(self, payload: bytes) -> bool:
+        if self._is_at_work:
+            return False
+        self._on_pong(payload)
+        return True
+
+    def _on_pong(self, payload: bytes) -> None:
+        if self.session.is_authenticated:
+            self.session.connection.pong(payload)
+
     async def _on_frame(self, event: dict[str, Any]) -> None:
         await self._outbox.has_room()
-        if self._is_closing:
-            return
         frame: bytes | None = event.get("bytes")
-        size = len(event["text"]) if frame is None else len(frame)
-        if self._flood.count(self._loop.time(), size):
-            self.close(CloseCode.FLOOD, ErrorCode.RATE_LIMIT_EXCEEDED)
+        if self._is_closing or not self._is_welcome(len(event["text"]) if frame is None else len(frame)):
             return
-        if self.session.is_authenticated:
-            self.session.connection.heard()
         if frame is None:
             await self._refuse_frame(InvalidFrame("Frames are binary MessagePack, not text."))
             return
@@ -125,6 +170,15 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
             await self._refuse_frame(error)
         else:
             await self._start(request)
+
+    def _is_welcome(self, size: int) -> bool:
+        """Count a frame; one too many closes the socket."""
+        if self._flood.count(self._loop.time(), size):
+            self.close(CloseCode.FLOOD, ErrorCode.RATE_LIMIT_EXCEEDED)
+            return False
+        if self.session.is_authenticated:
+            self.session.connection.heard()
+        return True
 
     async def _refuse_frame(self, error: InvalidFrame) -> None:
         """Answer in turn; too many unreadable frames end the socket, after its answers."""
@@ -144,39 +198,60 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
             await self._pipeline.has_room()
         if self._is_closing:
             return
+        work = self._begin(route, request, due_at)
+        if route.is_barrier and work is not None:
+            await asyncio.wait([work])
+
+    def _begin(self, route: Route, request: Request, due_at: float) -> asyncio.Future[Any] | None:
+        """Run the handler; its reply is filled whatever happens. Returns the work that goes on."""
         reply = self._begin_reply(due_at)
-        reply.work = asyncio.create_task(self._answer(reply, route, request))
-        if route.is_barrier:
-            await asyncio.wait([reply.work])
-
-    async def _answer(self, reply: Reply, route: Route, request: Request) -> None:
-        """Run the handler and fill the reply, whatever happens."""
         try:
-            message = await self._handle(route, request)
-            frame = None if message is None else codec.encode(message)
-        except ConstructError as error:
-            self._pipeline.fill(reply, _error_frame(error, request.request_id))
-            if error.code is ErrorCode.TOO_MANY_CONNECTIONS:
-                self.close(CloseCode.TOO_MANY_CONNECTIONS)
-        except asyncio.CancelledError:
-            self._pipeline.fill(reply, _error_frame(ConstructError(route.timeout_code), request.request_id))
-        except Exception as error:  # noqa: BLE001 - the edge: the client gets a table error, the log a class name
-            log.error("request failed", request=request.type, error=describe_error(error))
-            self._pipeline.fill(
-                reply, _error_frame(ConstructError(ErrorCode.SERVER_ERROR), request.request_id)
-            )
-        else:
-            self._pipeline.fill(reply, frame)
-            if route.is_barrier:
-                self._on_identity_changed()
+            coming = self._handle(route, request)
+        except Exception as error:  # noqa: BLE001 - the edge: sorted below
+            self._fill_with_error(reply, route, request, error)
+            return None
+        if coming is None:
+            self._pipeline.fill(reply, None)
+            return None
+        reply.work = work = asyncio.ensure_future(coming)
+        work.add_done_callback(partial(self._on_answer, reply, route, request))
+        return work
 
-    async def _handle(self, route: Route, request: Request) -> messages.ServerMessage | None:
+    def _on_answer(self, reply: Reply, route: Route, request: Request, work: asyncio.Future[Any]) -> None:
+        try:
+            frame = codec.encode(work.result())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the edge: sorted below
+            self._fill_with_error(reply, route, request, error)
+            return
+        self._pipeline.fill(reply, frame)
+        if route.is_barrier:
+            self._on_identity_changed()
+
+    def _fill_with_error(self, reply: Reply, route: Route, request: Request, error: BaseException) -> None:
+        """The client gets an error of the table; of what none foresaw, the log gets the class."""
+        if isinstance(error, asyncio.CancelledError):
+            error = ConstructError(route.timeout_code)
+        elif not isinstance(error, ConstructError):
+            log.error("request failed", request=request.type, error=describe_error(error))
+            error = ConstructError(ErrorCode.SERVER_ERROR)
+        self._pipeline.fill(reply, _error_frame(error, request.request_id))
+        if error.code is ErrorCode.TOO_MANY_CONNECTIONS:
+            self.close(CloseCode.TOO_MANY_CONNECTIONS)
+
+    def _handle(self, route: Route, request: Request) -> Awaitable[messages.ServerMessage] | None:
         if route.needs_authentication:
             user_id = self.session.user_id
             if route.limit is not None:
-                await self.node.limiter.hit(route.limit, str(user_id))
-        message = await route.handler(self.session, request.payload)
-        return message if route.has_reply else None
+                return self._handle_limited(route, route.limit, user_id, request)
+        return route.handler(self.session, request.payload)
+
+    async def _handle_limited(
+        self, route: Route, limit: RateLimit, user_id: UUID, request: Request
+    ) -> messages.ServerMessage:
+        await self.node.limiter.hit(limit, str(user_id))
+        reply = route.handler(self.session, request.payload)
+        assert reply is not None, "only what is answered is limited"  # noqa: S101 - a bad table
+        return await reply
 
     def _on_identity_changed(self) -> None:
         if self._is_closing:
@@ -224,6 +299,10 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     # What the hub's connection asks of its socket (messaging.connection.Socket)
 
+    @property
+    def progress_at(self) -> float:
+        return self._outbox.progress_at
+
     def write(self, frame: bytes) -> None:
         self._outbox.put_frame(frame)
 
@@ -246,10 +325,14 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         # A peer that takes nothing would never come to its close.
         self._loop.call_later(_CLOSE_S, self._outbox.abandon, code)
 
-    def _end(self) -> None:
-        """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
+    def _leave_routing(self) -> None:
+        """Nothing reaches the client any more, though its disconnect was not heard yet."""
         self._is_closing = True
         self.session.end()
+
+    def _end(self) -> None:
+        """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
+        self._leave_routing()
         self._stop_awaiting_authentication()
         if self._reply_timer is not None:
             self._reply_timer.cancel()

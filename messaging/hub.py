@@ -131,9 +131,10 @@ class Hub:
 
     def hand_over(self, recipient_id: UUID, row_id: int, previous_id: int, frame: bytes) -> bool:
         """Offer a stored message to the recipient's connections here. Returns whether one took it."""
+        # A copy: who cannot keep it closes, and leaves the list.
         offered = [
             connection.offer(row_id, previous_id, frame)
-            for connection in self._connections.get(recipient_id, ())
+            for connection in tuple(self._connections.get(recipient_id, ()))
         ]
         return any(offered)
 
@@ -275,9 +276,7 @@ class Hub:
                 connection.expire()
 
     async def _look_where_more_waits(self, users: Sequence[UUID]) -> None:
-        settled = [
-            user for user in users if any(each.is_caught_up for each in self._connections.get(user, ()))
-        ]
+        settled = [user for user in users if any(each.knows_all for each in self._connections.get(user, ()))]
         for user, (messages, newest_id) in (await self._mailbox.waiting(settled)).items():
             for connection in self._connections.get(user, ()):
                 connection.compare(messages, newest_id)

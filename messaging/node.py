@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 
 from channels.layers import get_channel_layer
 from django.conf import settings
-from django.utils import timezone
 
 from construct_site.env import Config
 from construct_site.limits import get_limiter
@@ -38,9 +38,9 @@ class Node:
             mailbox=self._mailbox,
             hub=self.hub,
             keys=keys,
-            names=Names(base64.b64decode(config.dedup_key)),
+            names=Names([base64.b64decode(key) for key in (config.dedup_key, *config.further_dedup_keys)]),
             count_message=self.limiter.count_message,
-            now=timezone.now,
+            now=time.time,
             doorbell_s=config.doorbell_s,
         )
         self._housekeeper = asyncio.create_task(keep_house())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class Reply:
@@ -16,7 +17,7 @@ class Reply:
         self.due_at = due_at
         self.is_filled = False
         self.frame: bytes | None = None
-        self.work: asyncio.Task[None] | None = None
+        self.work: asyncio.Future[Any] | None = None
 
 
 class Pipeline:
@@ -36,6 +37,11 @@ class Pipeline:
     def open_replies(self) -> Iterable[Reply]:
         """Oldest first."""
         return tuple(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """As many replies are open as may be."""
+        return len(self._open) >= self._most
 
     def begin(self, due_at: float) -> Reply:
         """Take the next place. `due_at`: loop time by which it must be filled."""

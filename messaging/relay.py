@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from functools import partial
 from uuid import UUID
 
 from construct_site.errors import ConstructError, ErrorCode
@@ -34,73 +33,117 @@ class Relay:
     names: Names
     count_message: Callable[[UUID], None]
     """Counts one message of a user; raises over the limit."""
-    now: Callable[[], datetime]
+    now: Callable[[], float]
+    """Unix seconds."""
     doorbell_s: float
     """Longest wait for other processes before the ack says `queued`."""
 
-    async def send(self, sender_id: UUID, message: ChatMessage) -> Ack:
-        """Store a message and say so.
+    def send(self, sender_id: UUID, message: ChatMessage) -> asyncio.Future[Ack]:
+        """Store a message and say so. Nothing waits for a task of its own: this is the hot path.
 
-        The ack means that the message is on disk. Raises ``ConstructError``:
-        FORBIDDEN (``from`` is not the sender; before any look-up), the message
-        limits, DUPLICATE_MESSAGE, USER_NOT_FOUND, MAILBOX_FULL, QUEUE_FAILED.
+        The ack means that the message is on disk. Raises ``ConstructError`` at once:
+        FORBIDDEN (``from`` is not the sender; before any look-up), the message limits.
+        The future raises DUPLICATE_MESSAGE, USER_NOT_FOUND, MAILBOX_FULL, QUEUE_FAILED;
+        who cancels it gives up the message, unless its commit is under way.
         """
         if message.ids.sender != sender_id:
             raise ConstructError(ErrorCode.FORBIDDEN, "A message can only be sent from your own account.")
         self.count_message(sender_id)
         frame = codec.encode(message)
-        letter = self._letter(message, frame)
-        delivery = _Delivery(self.hub, letter, frame)
-        outcome = await self.mailbox.put(letter, delivery.start)
-        if refusal := _REFUSALS.get(outcome.verdict):
-            raise ConstructError(refusal)
-        if outcome.verdict is Verdict.REPEATED:
-            delivery.remind(outcome)
-        has_arrived = outcome.verdict is Verdict.CONFIRMED or await delivery.is_taken(self.doorbell_s)
-        status: Literal["delivered", "queued"] = "delivered" if has_arrived else "queued"
-        return Ack(message_id=message.id, status=status, timestamp=int(self.now().timestamp()))
+        delivery = _Delivery(self, self._letter(message, frame), message.id, frame)
+        put = self.mailbox.put(delivery.letter, delivery.announce)
+        put.add_done_callback(delivery.finish)
+        delivery.ack.add_done_callback(partial(_give_up, put))
+        return delivery.ack
 
     def _letter(self, message: ChatMessage, frame: bytes) -> Letter:
         ids = message.ids
         sender, recipient = ids.sender.bytes, ids.recipient.bytes
-        name = self.names.name(sender, recipient, ids.message.bytes)
+        current, *further = self.names.digests(
+            sender=sender,
+            recipient=recipient,
+            message_id=ids.message.bytes,
+            ephemeral_public_key=message.ephemeral_public_key,
+            message_number=message.message_number,
+            content=message.content,
+        )
         return Letter(
             recipient_id=ids.recipient,
-            name=name,
-            body=self.names.body(message.ephemeral_public_key, message.message_number, message.content),
-            pair=self.names.pair(sender, recipient),
-            sealed=self.keys.encrypt(frame, recipient, name),
+            name=current.name,
+            body=current.body,
+            pair=current.pair,
+            sealed=self.keys.encrypt(frame, recipient, current.name),
+            further=tuple(further),
         )
 
 
 class _Delivery:
-    """The way of one stored message to its recipient's connections."""
+    """The way of one message: to the disk, to its recipient's connections, and back to its sender."""
 
-    def __init__(self, hub: Hub, letter: Letter, frame: bytes) -> None:
-        self._hub = hub
-        self._letter = letter
+    __slots__ = ("_frame", "_has_arrived", "_heard", "_message_id", "_relay", "ack", "letter")
+
+    def __init__(self, relay: Relay, letter: Letter, message_id: str, frame: bytes) -> None:
+        self.letter = letter
+        self.ack: asyncio.Future[Ack] = asyncio.get_running_loop().create_future()
+        self._relay = relay
+        self._message_id = message_id
         self._frame = frame
-        self._is_handed_here = False
+        self._has_arrived = False
         self._heard: asyncio.Future[int] | None = None
 
-    def start(self, outcome: Outcome) -> None:
-        """Right after the commit, in commit order."""
-        recipient_id = self._letter.recipient_id
-        self._is_handed_here = self._hub.hand_over(
-            recipient_id, outcome.row_id, outcome.previous_id, self._frame
+    def announce(self, outcome: Outcome) -> None:
+        """Right after the commit, in commit order, whether anybody waits for the ack or not."""
+        letter, hub = self.letter, self._relay.hub
+        self._has_arrived = hub.hand_over(
+            letter.recipient_id, outcome.row_id, outcome.previous_id, self._frame
         )
-        self._heard = self._hub.ring(
-            recipient_id, outcome.row_id, outcome.previous_id, self._letter.name, self._letter.sealed
+        self._heard = hub.ring(
+            letter.recipient_id, outcome.row_id, outcome.previous_id, letter.name, letter.sealed
         )
 
-    def remind(self, outcome: Outcome) -> None:
-        """The message waits since an earlier send."""
-        self._is_handed_here, self._heard = self._hub.remind(self._letter.recipient_id, outcome.row_id)
+    def finish(self, put: asyncio.Future[Outcome]) -> None:
+        """The outcome is known: refuse, or ack as soon as it is known whether a live connection has the message."""
+        if self.ack.done():
+            return
+        if put.cancelled():
+            self.ack.cancel()
+        elif (error := put.exception()) is not None:
+            self.ack.set_exception(error)
+        elif refusal := _REFUSALS.get(put.result().verdict):
+            self.ack.set_exception(ConstructError(refusal))
+        else:
+            self._acknowledge(put.result())
 
-    async def is_taken(self, wait_s: float) -> bool:
-        """Whether a live connection, here or elsewhere, was handed the message; what is not known in time is no."""
-        if self._is_handed_here or self._heard is None:
-            return self._is_handed_here
-        await asyncio.wait([self._heard], timeout=wait_s)
-        own = 1 if self._hub.is_here(self._letter.recipient_id) else 0
-        return self._heard.done() and self._heard.result() > own
+    def _acknowledge(self, outcome: Outcome) -> None:
+        if outcome.verdict is Verdict.REPEATED:
+            # It waits since an earlier send.
+            self._has_arrived, self._heard = self._relay.hub.remind(self.letter.recipient_id, outcome.row_id)
+        elif outcome.verdict is Verdict.CONFIRMED:
+            self._has_arrived = True
+        if self._has_arrived or self._heard is None or self._heard.done():
+            self._set_ack()
+            return
+        timer = self.ack.get_loop().call_later(self._relay.doorbell_s, self._set_ack)
+        self._heard.add_done_callback(lambda _heard: self._set_ack())
+        self.ack.add_done_callback(lambda _ack: timer.cancel())
+
+    def _set_ack(self) -> None:
+        if self.ack.done():
+            return
+        self.ack.set_result(
+            Ack(
+                message_id=self._message_id,
+                status="delivered" if self._has_arrived or self._is_heard() else "queued",
+                timestamp=int(self._relay.now()),
+            )
+        )
+
+    def _is_heard(self) -> bool:
+        """Whether another process has a live connection of the recipient; what is not known by now is no."""
+        own = 1 if self._relay.hub.is_here(self.letter.recipient_id) else 0
+        return self._heard is not None and self._heard.done() and self._heard.result() > own
+
+
+def _give_up(put: asyncio.Future[Outcome], ack: asyncio.Future[Ack]) -> None:
+    if ack.cancelled():
+        put.cancel()

@@ -15,7 +15,8 @@ from messaging.handlers import chat, sessions, users
 from messaging.protocol.messages import CLIENT_MESSAGES, ServerMessage
 from messaging.session import SocketSession
 
-Handler = Callable[[SocketSession, Any], Awaitable[ServerMessage | None]]
+Handler = Callable[[SocketSession, Any], Awaitable[ServerMessage] | None]
+"""Gives the reply to come, or None where there is none. May raise at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,6 @@ class Route:
     needs_authentication: bool = True
     is_barrier: bool = False
     """Earlier requests of the socket finish first, later ones wait."""
-    has_reply: bool = True
     limit: RateLimit | None = None
     """Counted for the socket's user before the handler runs; services count the others themselves."""
     timeout_code: ErrorCode = ErrorCode.SERVER_ERROR
@@ -42,7 +42,7 @@ ROUTES: dict[str, Route] = {
     "getPublicKey": Route(users.get_public_key, limit=RateLimit.BUNDLES),
     "rotatePrekey": Route(users.rotate_prekey),
     "sendMessage": Route(chat.send_message, timeout_code=ErrorCode.QUEUE_FAILED),
-    "received": Route(chat.received, has_reply=False),
+    "received": Route(chat.received),
 }
 
 if ROUTES.keys() != CLIENT_MESSAGES.keys():

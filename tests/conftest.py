@@ -32,6 +32,7 @@ PURE = (
     "construct_site/test_server_run.py",
     "construct_site/test_server_websocket.py",
     "construct_site/test_server_framing.py",
+    "construct_site/test_supervisor.py",
     "keys/test_bundle.py",
     "keys/test_models.py",
     "messaging/client",

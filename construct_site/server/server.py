@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -15,16 +16,26 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from construct_site.env import Config
-from construct_site.errors import CloseCode
 from construct_site.logs import describe_error
 from construct_site.server.http import LimitedWebRequest
-from construct_site.server.websocket import PING_EXTENSION, ConstructWebSocketProtocol, InboundQueue
+from construct_site.server.listening import CannotServe
+from construct_site.server.websocket import (
+    DIRECT_EXTENSION,
+    DRAIN_EXTENSION,
+    PING_EXTENSION,
+    ConstructWebSocketProtocol,
+    DirectSocket,
+    InboundQueue,
+)
 
 log = structlog.get_logger(__name__)
 
-_BACKLOG = 2048
 _CLOSE_HANDSHAKE_S = 5
 _NEVER_S = -1
+_DRAIN_PAUSE_S = 0.01
+"""Longest pause between two sockets: a few hundred are told within seconds, many are spread over the time there is."""
+_DRAIN_SPREAD = 0.5
+"""The part of CONSTRUCT_DRAIN_S in which the sockets are told; the rest is for their open requests."""
 _GC_NEW_OBJECTS = 20_000
 
 Application = Callable[
@@ -32,30 +43,33 @@ Application = Callable[
 ]
 
 
-class CannotServe(Exception):
-    """The address cannot be listened on, or the application failed to start."""
-
-
 class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
     """One server process. :meth:`run` returns after SIGTERM or SIGINT. Raises :class:`CannotServe`."""
 
     def __init__(
-        self, application: Application, config: Config, on_listening: Callable[[str, int], None]
+        self,
+        application: Application,
+        config: Config,
+        listen: Callable[[], socket.socket],
+        on_listening: Callable[[str, int], None],
     ) -> None:
-        host = config.host.strip("[]").replace(":", r"\:")
         super().__init__(
             application=application,
-            endpoints=[f"tcp:port={config.port}:interface={host}:backlog={_BACKLOG}"],
+            endpoints=["unused"],
             ready_callable=self._install_protocols,
             websocket_timeout=_NEVER_S,
             websocket_max_message_size=config.transport_frame_bytes,
             websocket_max_frame_size=config.transport_frame_bytes,
             server_name="",
         )
+        # Daphne refuses to have none, and its endpoint for a descriptor takes every socket for IPv4:
+        # of an IPv6 one it reads senseless peer addresses (Daphne 4.2.3). _listen() does it instead.
+        self.endpoints: list[str] = []
         self._config = config
+        self._take_socket = listen
         self._on_listening = on_listening
         self._ports: list[Any] = []
-        self._lifespan = _Lifespan(application, self._fail)
+        self._lifespan = _Lifespan(application, self._on_started, self._fail)
         self._failure: str | None = None
 
     def run(self) -> None:
@@ -76,12 +90,28 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         )
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = partial(_build_limited, build)
+        self._listen()
         reactor.callWhenRunning(self._lifespan.start)
+
+    def _listen(self) -> None:
+        """Accept from the socket, which others may share: at the end it is closed here, never shut down."""
+        with self._take_socket() as listener:
+            listener.setblocking(False)
+            self.listen_success(
+                reactor.adoptStreamPort(listener.fileno(), listener.family, self.http_factory)
+            )
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if not isinstance(protocol, ConstructWebSocketProtocol):
             return super().create_application(protocol, scope)
-        scope |= {"asgi": {"version": "3.0"}, "extensions": {PING_EXTENSION: {}}}
+        scope |= {
+            "asgi": {"version": "3.0"},
+            "extensions": {
+                PING_EXTENSION: {},
+                DRAIN_EXTENSION: {},
+                DIRECT_EXTENSION: {"socket": DirectSocket(protocol)},
+            },
+        }
         events = InboundQueue(protocol)
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(
             self.application(scope, events.get, partial(self.handle_reply, protocol))
@@ -93,25 +123,24 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         if not isinstance(protocol, ConstructWebSocketProtocol):
             await super().handle_reply(protocol, message)
             return
-        details = self.connections.get(protocol)
-        if details is None or "disconnected" in details:
+        if protocol.is_gone:
             return
         protocol.handle_reply(message)
-        if protocol.flow is not None and protocol.flow.is_paused:
-            await protocol.flow.has_room()
+        if (room := protocol.room) is not None:
+            await asyncio.shield(room)
 
     def listen_success(self, port: Any) -> None:
         super().listen_success(port)
         self._ports.append(port)
-        address = port.getHost()
-        # Only a running reactor answers connections and signals.
-        reactor.callWhenRunning(self._on_listening, address.host, address.port)
 
-    def listen_error(self, failure: Any) -> None:
-        self._fail(f"HOST and PORT cannot be listened on: {failure.getErrorMessage()}")
+    def _on_started(self) -> None:
+        """Only now are connections and signals answered: the reactor runs and the application is up."""
+        for port in self._ports:
+            address = port.getHost()
+            self._on_listening(address.host, address.port)
 
     def kill_all_applications(self) -> Deferred[None]:
-        """Called by Twisted before it stops: no new connections, 1012 to those that are, then the application's end."""
+        """Called by Twisted before it stops: no new connections, 1012 to those that are, the end."""
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
@@ -120,21 +149,52 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         await Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))
 
     async def _end_applications(self) -> None:
+        loop, served = asyncio.get_running_loop(), len(self.connections)
+        ends_at = loop.time() + self._config.drain_s
+        await self._drain_sockets(loop.time() + self._config.drain_s * _DRAIN_SPREAD)
+        if running := self._running_applications():
+            await asyncio.wait(running, timeout=max(0.0, ends_at - loop.time()))
+        await self._cancel_applications()
+        await self._lifespan.stop()
+        log.info("stopped", connections=served)
+
+    async def _drain_sockets(self, ends_at: float) -> None:
+        """Drain one socket after another until `ends_at` (loop time): their clients must not all come back at once.
+
+        Those whose turn has not come are served as ever.
+        """
+        loop = asyncio.get_running_loop()
+        while waiting := [each for each in self.connections if _may_drain(each)]:
+            pause_s = min(_DRAIN_PAUSE_S, max(0.0, ends_at - loop.time()) / len(waiting))
+            for protocol in waiting:
+                if _may_drain(protocol):
+                    protocol.drain()
+                await asyncio.sleep(pause_s)
+
+    async def _cancel_applications(self) -> None:
         for protocol in list(self.connections):
             if isinstance(protocol, ConstructWebSocketProtocol):
-                protocol.close_for_restart(CloseCode.RESTARTING)
-        running = [
+                protocol.close_for_restart()
+        late = self._running_applications()
+        for application in late:
+            application.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    def _running_applications(self) -> list[asyncio.Future[Any]]:
+        return [
             details["application_instance"]
             for details in self.connections.values()
             if "application_instance" in details
         ]
-        if running:
-            _, late = await asyncio.wait(running, timeout=self._config.drain_s)
-            for application in late:
-                application.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-        await self._lifespan.stop()
-        log.info("stopped", connections=len(running))
+
+
+def _may_drain(protocol: Any) -> bool:
+    """An open socket that was not told yet; one whose handshake is under way comes later."""
+    return (
+        isinstance(protocol, ConstructWebSocketProtocol)
+        and protocol.state == protocol.STATE_OPEN
+        and not protocol.is_draining
+    )
 
 
 def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:
@@ -146,8 +206,11 @@ def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:
 class _Lifespan:
     """The ASGI lifespan protocol (ASGI specification, "Lifespan Protocol" 2.0), which Daphne leaves out."""
 
-    def __init__(self, application: Application, fail: Callable[[str], None]) -> None:
+    def __init__(
+        self, application: Application, on_started: Callable[[], None], fail: Callable[[str], None]
+    ) -> None:
         self._application = application
+        self._on_started = on_started
         self._fail = fail
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task: asyncio.Future[Any] | None = None
@@ -155,7 +218,7 @@ class _Lifespan:
     def start(self) -> None:
         self._events.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.ensure_future(
-            self._application({"type": "lifespan", "asgi": {"version": "3.0"}}, self._events.get, _ignore)
+            self._application({"type": "lifespan", "asgi": {"version": "3.0"}}, self._events.get, self._note)
         )
         self._task.add_done_callback(self._on_end)
 
@@ -164,15 +227,15 @@ class _Lifespan:
         if error is not None:
             self._fail(f"the application failed to start or to end: {describe_error(error)}")
 
+    async def _note(self, event: dict[str, Any]) -> None:
+        if event["type"] == "lifespan.startup.complete":
+            self._on_started()
+
     async def stop(self) -> None:
         if self._task is None:
             return
         self._events.put_nowait({"type": "lifespan.shutdown"})
         await asyncio.gather(self._task, return_exceptions=True)
-
-
-async def _ignore(_event: Any) -> None:
-    """Start-up and shutdown report nothing that the server could act on."""
 
 
 def _settle_garbage_collector() -> None:
@@ -186,7 +249,13 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(_GC_NEW_OBJECTS, 20, 50)
 
 
-def run(application: Application, on_listening: Callable[[str, int], None]) -> None:
-    """Serve until told to stop. Raises :class:`CannotServe`."""
+def run(
+    application: Application, listen: Callable[[], socket.socket], on_listening: Callable[[str, int], None]
+) -> None:
+    """Serve on the socket of `listen` until told to stop; `on_listening` is told its host and port.
+
+    `listen` is called last, `on_listening` once the application has started. Raises
+    :class:`CannotServe`, also for `listen`.
+    """
     _settle_garbage_collector()
-    ConstructServer(application, settings.CONSTRUCT, on_listening).run()
+    ConstructServer(application, settings.CONSTRUCT, listen, on_listening).run()

@@ -7,27 +7,50 @@ ASGI events beyond the specification, announced as the scope's extension
   125 bytes; sent in order with the frames around it;
 * server → application ``{"type": "websocket.pong", "payload": bytes}``.
 
+The server's end, announced as ``websocket.drain``:
+
+* server → application ``{"type": "websocket.drain"}``, after all frames that the
+  application still gets: it answers them and closes. An application that does
+  not is closed with 1012 when the time is over.
+
+Without events, announced as ``websocket.direct``, whose value holds ``socket``, a
+:class:`DirectSocket`: frames and pings are written, frames and pongs taken by calls,
+in the same order as the events around them. A task's wake-up for each cost as much
+as all that the application does with a message.
+
 Backpressure, which needs no announcement:
 
-* a send waits while more than the transport's mark (64 KiB) is on its way out;
+* a send waits while more than 64 KiB are on their way out;
 * reading pauses while :data:`FRAMES_WAITING` events wait for the application.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 from daphne.ws_protocol import WebSocketProtocol
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
+from construct_site.errors import CloseCode
 from construct_site.server import framing
 from construct_site.server.framing import Unread
+from construct_site.server.transport import LoopTransport, Move
 
 PING_EXTENSION = "websocket.ping"
+DRAIN_EXTENSION = "websocket.drain"
+DIRECT_EXTENSION = "websocket.direct"
 FRAMES_WAITING = 64
 """Events of one socket that may wait for the application before its reading pauses."""
+
+
+class Listener(Protocol):
+    """Takes what comes in at once, or leaves it to become an event."""
+
+    def take_frame(self, frame: bytes) -> bool:
+        """Whether this binary message was taken."""
+
+    def take_pong(self, payload: bytes) -> bool:
+        """Whether this pong was taken."""
 
 
 class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # daphne carries no types
@@ -38,20 +61,25 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
     """
 
     data: bytes
-    flow: OutboundFlow | None = None
-    _outgoing: list[bytes] | None = None
+    is_draining = False
+    is_gone = False
+    listener: Listener | None = None
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
         super().onOpen()
-        self.flow = OutboundFlow()
         # Twisted's HTTP channel was the producer before the upgrade.
         self.transport.unregisterProducer()
-        self.transport.registerProducer(self.flow, True)
+        self.transport.registerProducer(Move(self), False)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803 - autobahn's
+        self.is_gone = True
         super().onClose(wasClean, code, reason)
-        if self.flow is not None:
-            self.flow.resumeProducing()
+
+    @property
+    def room(self) -> asyncio.Future[None] | None:
+        """What to wait for before more is sent; None: the socket has room."""
+        transport = self.transport
+        return transport.room if type(transport) is LoopTransport else None
 
     # In
 
@@ -75,16 +103,26 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
             self.consumeData()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - autobahn's names
-        if isBinary and not self.muted:
-            self._pass_on({"type": "websocket.receive", "bytes": payload})
-        else:
+        if not isBinary or self.muted:
             super().onMessage(payload, isBinary)
+        elif self.listener is None or self._has_events or not self.listener.take_frame(payload):
+            self._pass_on({"type": "websocket.receive", "bytes": payload})
 
     def onPong(self, payload: bytes) -> None:  # noqa: N802 - autobahn's name
-        if not self.muted and hasattr(self, "application_queue"):
+        if self.muted or not hasattr(self, "application_queue"):
+            return
+        if self.listener is None or self._has_events or not self.listener.take_pong(payload):
             self._pass_on({"type": "websocket.pong", "payload": payload})
 
+    @property
+    def _has_events(self) -> bool:
+        """Something came earlier and waits for the application. (Or nothing more is taken.)"""
+        return self.is_draining or not self.application_queue.empty()
+
     def _pass_on(self, event: dict[str, Any]) -> None:
+        if self.is_draining and event["type"] == "websocket.receive":
+            # Never acknowledged: the client sends it again elsewhere.
+            return
         queue: asyncio.Queue[dict[str, Any]] = self.application_queue
         queue.put_nowait(event)
         if queue.qsize() == FRAMES_WAITING:
@@ -92,39 +130,37 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
 
     # Out
 
+    def send_binary(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.transport.write(framing.header(framing.BINARY, len(payload)) + payload)
+
+    def send_ping(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.transport.write(framing.header(framing.PING, len(payload)) + payload)
+
+    def close(self, code: int) -> None:
+        """Close an open socket with any code of RFC 6455 section 7.4; once a close is under way, do nothing.
+
+        (`sendClose` takes only 1000 and 3000 to 4999.)
+        """
+        self.sendCloseFrame(code=code)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         match message:
             case {"type": "websocket.send", "bytes": bytes(payload)} if self.state == self.STATE_OPEN:
-                self._write(framing.header(framing.BINARY, len(payload)) + payload)
+                self.send_binary(payload)
             case {"type": "websocket.ping", "payload": payload}:
-                if self.state == self.STATE_OPEN:
-                    self._write(framing.header(framing.PING, len(payload)) + payload)
+                self.send_ping(payload)
             case {"type": "websocket.close", "code": int(code)} if self.state != self.STATE_CONNECTING:
-                # sendClose() takes only 1000 and 3000 to 4999; RFC 6455 section 7.4 allows 1012 as well.
-                # Once a close is under way sendCloseFrame() does nothing.
-                self.sendCloseFrame(code=code)
+                self.close(code)
             case {"type": "websocket.send"} if self.state in (self.STATE_CLOSING, self.STATE_CLOSED):
                 # An ordinary race, for which autobahn raises. Daphne drops what comes after the end.
                 pass
             case _:
                 super().handle_reply(message)
 
-    def _write(self, frame: bytes) -> None:
-        """Frames that are written in one turn of the event loop leave in one packet: a message and its ping."""
-        if self._outgoing is None:
-            self._outgoing = [frame]
-            asyncio.get_running_loop().call_soon(self._flush)
-        else:
-            self._outgoing.append(frame)
-
-    def _flush(self) -> None:
-        if self._outgoing is not None:
-            frames, self._outgoing = self._outgoing, None
-            self.transport.write(b"".join(frames))
-
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802 - autobahn's
         """What autobahn sends by itself: closes, pongs, the handshake. (Its own composes a debug line as well.)"""
-        self._flush()
         if sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
         else:
@@ -135,38 +171,41 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
         if self.state == self.STATE_CONNECTING:
             super().check_timeouts()
 
-    def close_for_restart(self, code: int) -> None:
-        """Tell the client that the server goes away and that it may come back."""
+    def drain(self) -> None:
+        """Take no more frames; the application answers those it has and closes."""
+        self._pass_on({"type": "websocket.drain"})
+        self.is_draining = True
+
+    def close_for_restart(self) -> None:
+        """The application's time is over: tell the client that it may come back."""
         if self.state == self.STATE_OPEN:
-            self.sendCloseFrame(code=code)
+            self.sendCloseFrame(code=CloseCode.RESTARTING)
 
 
-@implementer(IPushProducer)
-class OutboundFlow:
-    """Knows whether the transport has room. Twisted pauses it above its mark and resumes it when all is sent."""
+class DirectSocket:
+    """A socket's calls for the application. Frames that are sent return what to wait for before the next, if full."""
 
-    def __init__(self) -> None:
-        self._room: asyncio.Future[None] | None = None
+    __slots__ = ("_protocol",)
 
-    @property
-    def is_paused(self) -> bool:
-        return self._room is not None
+    def __init__(self, protocol: ConstructWebSocketProtocol) -> None:
+        self._protocol = protocol
 
-    async def has_room(self) -> None:
-        if self._room is not None:
-            await asyncio.shield(self._room)
+    def listen(self, listener: Listener) -> None:
+        """Ask `listener` first, from now on. It is not asked while earlier events wait for the application."""
+        self._protocol.listener = listener
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
-        if self._room is None:
-            self._room = asyncio.get_running_loop().create_future()
+    def send(self, frame: bytes) -> asyncio.Future[None] | None:
+        self._protocol.send_binary(frame)
+        return self._protocol.room
 
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
-        if self._room is not None:
-            self._room.set_result(None)
-            self._room = None
+    def ping(self, payload: bytes) -> asyncio.Future[None] | None:
+        """`payload`: at most 125 bytes."""
+        self._protocol.send_ping(payload)
+        return self._protocol.room
 
-    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
-        self.resumeProducing()
+    def close(self, code: int) -> asyncio.Future[None] | None:
+        self._protocol.close(code)
+        return None
 
 
 class InboundQueue(asyncio.Queue[dict[str, Any]]):

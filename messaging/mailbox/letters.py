@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 from uuid import UUID
+
+
+class Digests(NamedTuple):
+    """What a message is recognised by under one dedup key: keyed hashes of 16 bytes."""
+
+    name: bytes
+    """Of sender, recipient and id: names the message."""
+    body: bytes
+    """Of ephemeral key, number and content: tells a repeat from another message of that name."""
+    pair: bytes
+    """Of sender and recipient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message on its way into the mailbox."""
+    """A message on its way into the mailbox. `name`, `body` and `pair` are its digests under the current key."""
 
     recipient_id: UUID
     name: bytes
@@ -17,6 +29,8 @@ class Letter:
     pair: bytes
     sealed: bytes
     """The `message` frame, encrypted."""
+    further: tuple[Digests, ...] = ()
+    """Its digests under the further keys, while the dedup key is rotated."""
 
 
 class Verdict(Enum):
@@ -40,6 +54,13 @@ class Outcome:
     """The row, where the message waits."""
     previous_id: int = 0
     """For a stored letter: the newest row of the same pair that waited when it was stored; 0: none did."""
+
+
+def judge_repeat(row_id: int, *, is_same_body: bool, waits: bool) -> Outcome:
+    """What becomes of a letter whose name is stored already."""
+    if not is_same_body:
+        return Outcome(Verdict.CONFLICTING)
+    return Outcome(Verdict.REPEATED, row_id) if waits else Outcome(Verdict.CONFIRMED)
 
 
 @dataclass(frozen=True, slots=True)

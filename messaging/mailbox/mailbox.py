@@ -11,7 +11,7 @@ from itertools import islice
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, Error, InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 from django.utils import timezone
 
 from construct_site.database import DatabaseThread
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _RETRY_PAUSE_S = 0.1
 _RETRY_PAUSE_MAX_S = 2.0
 _CONFIRM_ROWS = 1000
+_CLOSE_S = 2.0
 
 
 Stored = Callable[[Outcome], None]
@@ -46,7 +47,7 @@ class _Put:
 
     def end(self, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.STORED:
-            self.stored(outcome)
+            self._announce(outcome)
             repeated = Outcome(Verdict.REPEATED, outcome.row_id)
         else:
             repeated = outcome
@@ -55,6 +56,12 @@ class _Put:
         for future in self.repeats:
             if not future.done():
                 future.set_result(repeated)
+
+    def _announce(self, outcome: Outcome) -> None:
+        try:
+            self.stored(outcome)
+        except Exception as error:  # noqa: BLE001 - the message is on disk, and the others of its batch wait
+            log.error("a stored letter was not announced", error=type(error).__name__)
 
     def fail(self, error: ConstructError) -> None:
         for future in (self.future, *self.repeats):
@@ -92,10 +99,11 @@ class Mailbox:
         was stored just now, `stored` is called first, also when nobody waits for
         the future any more: the message must be announced all the same.
 
-        The future raises ``ConstructError(QUEUE_FAILED)`` where the database
-        refuses this letter. While the database is away the letters of a batch are
-        tried again before any that came later. A caller that stops waiting
-        cancels the future; the letter is dropped unless its commit is under way.
+        The future raises ``ConstructError(QUEUE_FAILED)`` where this letter cannot
+        be stored, whatever the fault. While the database is away or takes no writes
+        the letters of a batch are tried again before any that came later. A caller
+        that stops waiting cancels the future; the letter is dropped unless its
+        commit is under way.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append(_Put(letter, stored, future))
@@ -141,7 +149,7 @@ class Mailbox:
                 log.warning("commit failed, trying again", letters=len(letters), error=type(error).__name__)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _RETRY_PAUSE_MAX_S)
-            except DatabaseError as error:
+            except Exception as error:  # noqa: BLE001 - a fault of one batch must not end the committer
                 await self._commit_apart(batch, error)
                 return
             else:
@@ -149,8 +157,8 @@ class Mailbox:
                     put.end(outcome)
                 return
 
-    async def _commit_apart(self, batch: Sequence[_Put], error: DatabaseError) -> None:
-        """After a data error: the halves by themselves, so that one bad letter fails alone."""
+    async def _commit_apart(self, batch: Sequence[_Put], error: Exception) -> None:
+        """After a fault of the data or of the code: the halves by themselves, so that one bad letter fails alone."""
         if len(batch) == 1:
             log.error("a letter cannot be stored", error=type(error).__name__)
             batch[0].fail(ConstructError(ErrorCode.QUEUE_FAILED))
@@ -213,11 +221,16 @@ class Mailbox:
             self._confirmer = None
 
     async def close(self) -> None:
-        """Finish the batches under way and end the threads. Whoever still waits for an outcome is cancelled."""
-        for task in (self._committer, self._confirmer):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        """Finish what is under way, for at most 2 s, and end the threads. Who waits longer for an outcome is cancelled.
+
+        What could not be confirmed by then is delivered again.
+        """
+        tasks = [task for task in (self._committer, self._confirmer) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for put in self._queue:
             put.abandon()
         for thread in (self._commits, self._reads, self._confirms):

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import IntegrityError, InternalError, OperationalError, connection
 
-from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
+from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
 from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
 
 _PAGE = paging_sql("id <> ALL(%s::bigint[])")
@@ -61,9 +61,33 @@ SELECT judged.name, stored.id, judged.previous_id, judged.is_known, judged.has_r
 FROM judged LEFT JOIN stored ON stored.name = judged.name
 """  # noqa: S608 - table names only
 
+_PAIR_LOCKS = 0x70616972  # "pair": the class of these advisory locks
+_PAIR_LOCKS_MAX = 4096
+"""Different locks: what one batch takes at most of the server's table of locks, which has room for 6 400 by default."""
+_LOCK = "SELECT pg_advisory_xact_lock(%s, number) FROM unnest(%s::int4[]) AS number"
+
 
 class PostgresqlStore(Store):
     def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        try:
+            try:
+                return super().put(letters, caps, now)
+            except IntegrityError:
+                # An account was deleted between the snapshot and the check of the foreign key, which
+                # spoilt the whole batch. The next snapshot has no such recipient.
+                return super().put(letters, caps, now)
+        except InternalError as error:
+            if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
+                raise OperationalError("the database is read-only") from error
+            raise
+
+    def _lock_pairs(self, letters: Sequence[Letter]) -> None:
+        with connection.cursor() as cursor:
+            # What follows must see what was committed before the locks were had: a snapshot a statement.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
+
+    def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         outcomes: dict[bytes, Outcome] = {}
         missing = list(letters)
         while missing:
@@ -100,12 +124,9 @@ class PostgresqlStore(Store):
                 outcome = Outcome(Verdict.STORED, row_id, newest_here.get(letter.pair, previous_id))
                 newest_here[letter.pair] = row_id
             elif earlier_id is not None:
-                if earlier_body != letter.body:
-                    outcome = Outcome(Verdict.CONFLICTING)
-                else:
-                    outcome = (
-                        Outcome(Verdict.REPEATED, earlier_id) if earlier_waits else Outcome(Verdict.CONFIRMED)
-                    )
+                outcome = judge_repeat(
+                    earlier_id, is_same_body=earlier_body == letter.body, waits=earlier_waits
+                )
             elif not is_known:
                 outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)
             elif not has_room:
@@ -119,6 +140,13 @@ class PostgresqlStore(Store):
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
     ) -> list[tuple[Any, ...]]:
         return _run(_PAGE, (recipient_id, handed, messages + 1, messages, size))
+
+
+def _pair_locks(letters: Sequence[Letter]) -> list[int]:
+    """The numbers of the locks, of each pair under each key; in ascending order, so that no two batches deadlock."""
+    pairs = {letter.pair for letter in letters}
+    pairs.update(digests.pair for letter in letters for digests in letter.further)
+    return sorted({int.from_bytes(pair[:4], "big") % _PAIR_LOCKS_MAX for pair in pairs})
 
 
 def _run(statement: str, parameters: dict[str, Any] | tuple[Any, ...]) -> list[tuple[Any, ...]]:

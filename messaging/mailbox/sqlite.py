@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
+from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
 from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
 
 # Lists travel as one JSON parameter: the statement's text stays the same for any length.
@@ -27,7 +27,7 @@ _INSERT = f"""
 
 
 class SqliteStore(Store):
-    def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+    def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         with transaction.atomic(), connection.cursor() as cursor:
             fill = _Fill(cursor, caps, {letter.recipient_id.hex for letter in letters})
             return [self._put_one(cursor, fill, letter, now) for letter in letters]
@@ -37,9 +37,7 @@ class SqliteStore(Store):
         cursor.execute(_EARLIER, (letter.name,))
         if earlier := cursor.fetchone():
             row_id, body, waits = earlier
-            if body != letter.body:
-                return Outcome(Verdict.CONFLICTING)
-            return Outcome(Verdict.REPEATED, row_id) if waits else Outcome(Verdict.CONFIRMED)
+            return judge_repeat(row_id, is_same_body=body == letter.body, waits=waits)
         if recipient not in fill.known:
             return Outcome(Verdict.UNKNOWN_RECIPIENT)
         if not fill.has_room(recipient, letter.pair):
@@ -49,6 +47,9 @@ class SqliteStore(Store):
             (recipient, letter.name, letter.body, letter.pair, letter.sealed, len(letter.sealed), now),
         )
         return Outcome(Verdict.STORED, cursor.lastrowid, fill.replace_newest(letter.pair, cursor.lastrowid))
+
+    def _lock_pairs(self, letters: Sequence[Letter]) -> None:
+        """The transaction began with the lock of the one writer."""
 
     def _fetch_page(
         self, recipient_id: UUID, handed: list[int], messages: int, size: int

@@ -2,6 +2,11 @@
 
 One :class:`Store` for each database; they differ in how a batch is put and in
 how lists are bound. Every method is one transaction.
+
+While the dedup key is rotated (letters that have `further` digests), a batch is
+put under locks on its letters' pairs: whichever key comes first on which process,
+one message stores one row. That asks of two processes only that each has the
+other's first key in its ring.
 """
 
 from __future__ import annotations
@@ -12,10 +17,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count, Max, Min, Sum
 
 from keys.models import PrekeyBundle
+from messaging.mailbox import rotation
 from messaging.mailbox.letters import Caps, Letter, Outcome, Page, WaitingRow
 from messaging.models import MailboxMessage
 
@@ -26,13 +32,31 @@ BUNDLE_TABLE: str = PrekeyBundle._meta.db_table  # noqa: SLF001
 class Store(ABC):
     """The statements of one database."""
 
-    @abstractmethod
     def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         """Store a batch in one commit; one outcome for each letter, in their order.
 
-        No two letters of a batch have the same name. Raises
-        ``django.db.DatabaseError``; then nothing of the batch is stored.
+        No two letters of a batch have the same name. Raises ``OperationalError`` or
+        ``InterfaceError`` while the database is away or takes no writes, and another
+        ``django.db.Error`` where it refuses a letter; in either case nothing of the
+        batch is stored.
         """
+        if not any(letter.further for letter in letters):
+            return self._store(letters, caps, now)
+        with transaction.atomic():
+            self._lock_pairs(letters)
+            earlier = rotation.find_earlier(letters)
+            rotation.renew_pairs(letters)
+            others = [letter for letter in letters if letter.name not in earlier]
+            stored = iter(self._store(others, caps, now))
+            return [earlier.get(letter.name) or next(stored) for letter in letters]
+
+    @abstractmethod
+    def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        """Store those of the letters whose current name is new; one outcome for each, in their order."""
+
+    @abstractmethod
+    def _lock_pairs(self, letters: Sequence[Letter]) -> None:
+        """Within a transaction: until its end no other process is within this for one of the letters' pairs."""
 
     @abstractmethod
     def _fetch_page(

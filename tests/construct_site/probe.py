@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -23,7 +24,9 @@ import django  # noqa: E402 - after the reactor
 
 django.setup()
 
-from construct_site.server import server  # noqa: E402 - needs settings
+from django.conf import settings  # noqa: E402
+
+from construct_site.server import listening, server  # noqa: E402 - needs settings
 
 SECRET = "hunter2-the-secret"
 Event = dict[str, Any]
@@ -41,7 +44,7 @@ async def application(scope: Event, receive: Receive, send: Send) -> None:
 
 
 async def socket(scope: Event, receive: Receive, send: Send) -> None:
-    """Accept, tell the scope, send the events that the client packs into a frame, tell each pong."""
+    """Accept, tell the scope, send the events that the client packs into a frame, tell each pong, close to drain."""
     await receive()
     if scope["path"] == "/refused":
         await send({"type": "websocket.close"})
@@ -49,11 +52,21 @@ async def socket(scope: Event, receive: Receive, send: Send) -> None:
     if scope["path"] == "/fails":
         raise ValueError(SECRET)
     await send({"type": "websocket.accept"})
-    told = {"extensions": scope["extensions"], "root_path": scope["root_path"]}
+    told = {
+        "extensions": sorted(scope["extensions"]),
+        "root_path": scope["root_path"],
+        "client": scope["client"],
+    }
     await send({"type": "websocket.send", "bytes": msgpack.packb(told)})
     while (event := await receive())["type"] != "websocket.disconnect":
         if event["type"] == "websocket.pong":
             await send({"type": "websocket.send", "bytes": b"pong " + event["payload"]})
+            continue
+        if event["type"] == "websocket.drain":
+            say("drain")
+            if scope["path"] != "/stays":
+                await send({"type": "websocket.send", "bytes": b"last"})
+                await send({"type": "websocket.close", "code": 1012})
             continue
         for wanted in msgpack.unpackb(event["bytes"]):
             try:
@@ -89,8 +102,9 @@ async def lifespan(_scope: Event, receive: Receive, send: Send) -> None:
 
 def main() -> None:
     try:
-        server.run(application, lambda _host, port: say("listening", port))
-    except server.CannotServe as error:
+        listen = partial(listening.bind, settings.CONSTRUCT.host, settings.CONSTRUCT.port)
+        server.run(application, listen, lambda _host, port: say("listening", port))
+    except listening.CannotServe as error:
         sys.exit(f"cannot serve: {error}")
 
 

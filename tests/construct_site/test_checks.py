@@ -77,6 +77,27 @@ UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "a short dedup key": ({"dedup_key": encoded(secrets.token_bytes(16))}, "dedup_key"),
     "a monotonous dedup key": ({"dedup_key": encoded(bytes(32))}, "dedup_key"),
     "a development dedup key": ({"dedup_key": encoded(development_key())}, "dedup_key"),
+    "a further dedup key that is not base64": (
+        {"further_dedup_keys": [key(), "hidden!"]},
+        "further_dedup_keys",
+    ),
+    "a short further dedup key": (
+        {"further_dedup_keys": [encoded(secrets.token_bytes(16))]},
+        "further_dedup_keys",
+    ),
+    "a monotonous further dedup key": ({"further_dedup_keys": [encoded(bytes(32))]}, "further_dedup_keys"),
+    "an unsafe further dedup key in second place": (
+        {"further_dedup_keys": [key(), encoded(development_key())]},
+        "further_dedup_keys",
+    ),
+    "one key for mailbox and further dedup": (
+        {"further_dedup_keys": [key(), SHARED], "mailbox_keys": [SHARED]},
+        "further_dedup_keys",
+    ),
+    "the dedup key among the further ones": (
+        {"dedup_key": SHARED, "further_dedup_keys": [SHARED]},
+        "further_dedup_keys",
+    ),
     "one key for both": ({"dedup_key": SHARED, "mailbox_keys": [key(), SHARED]}, "dedup_key"),
     "no host": ({"hosts": []}, "hosts"),
     "any host": ({"hosts": ["*"]}, "hosts"),
@@ -107,6 +128,7 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "an origin without a scheme": ({"origins": ["https://fine.example", "hidden.example"]}, "origins"),
     "a mailbox key that is no key": ({"mailbox_keys": ["hidden"]}, "mailbox_keys"),
     "a dedup key that is no key": ({"dedup_key": "hidden"}, "dedup_key"),
+    "a further dedup key that is no key": ({"further_dedup_keys": ["hidden"]}, "further_dedup_keys"),
     "a port that is none": ({"port": 65536}, "port"),
     "a pause that is not a number": ({"housekeeping_s": float("nan")}, "housekeeping_s"),
     "a pause without an end": ({"heartbeat_s": float("inf")}, "heartbeat_s"),
@@ -169,6 +191,8 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
     [
         {"secret_key": secrets.token_hex(32)},
         {"secret_key": HEXADECIMAL},
+        {"further_dedup_keys": [key()]},
+        {"further_dedup_keys": [key(), key()]},
         {"limits": "off", "limits_off_confirmed": True},
         {"host": "0.0.0.0"},  # noqa: S104 - production listens where it is told
         {"password_hash_memory_kib": 46 * 1024, "password_hash_passes": 1},

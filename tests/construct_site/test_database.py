@@ -117,6 +117,41 @@ async def test_after_a_failure_a_thread_begins_on_a_fresh_connection() -> None:
         await thread.close()
 
 
+READ_ONLY = {
+    "postgresql": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SHOW transaction_read_only",
+        "on",
+    ),
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only", 1),
+}
+"""What makes a session take no writes, what tells whether it does, and the answer that means so."""
+
+
+def write_where_no_writes_are_taken() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY[connection.vendor][0])
+        cursor.execute("CREATE TABLE unwanted (id integer)")
+
+
+def is_read_only() -> bool:
+    _, question, answer = READ_ONLY[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        return bool(cursor.fetchone()[0] == answer)
+
+
+async def test_a_session_that_took_no_writes_is_not_used_again() -> None:
+    thread = DatabaseThread("keeper")
+    try:
+        for run in (thread.run, run_in_database_thread):
+            with pytest.raises(DatabaseError):
+                await run(write_where_no_writes_are_taken)
+            assert not any(await asyncio.gather(*(run(is_read_only) for _ in range(16))))
+    finally:
+        await thread.close()
+
+
 async def test_closing_waits_for_the_calls_that_were_made() -> None:
     thread = DatabaseThread("keeper")
     released = threading.Event()

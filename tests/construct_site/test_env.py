@@ -45,6 +45,7 @@ def test_a_variable_set_to_nothing_has_its_default() -> None:
         ("CONSTRUCT_LIMITS_OFF_CONFIRMED", "yes", "limits_off_confirmed", True),
         ("CONSTRUCT_LIMITS_OFF_CONFIRMED", "NO", "limits_off_confirmed", False),
         ("CONSTRUCT_HOSTS", "a.example, b.example,", "hosts", ["a.example", "b.example"]),
+        ("CONSTRUCT_FURTHER_DEDUP_KEYS", "b25l, dHdv", "further_dedup_keys", ["b25l", "dHdv"]),
         ("CONSTRUCT_DATA_DIR", "/srv/construct", "data_dir", Path("/srv/construct")),
         ("DATABASE_URL", "postgres://h/d", "database_url", "postgres://h/d"),
         ("REDIS_URL", "redis://h", "redis_url", "redis://h"),
@@ -110,8 +111,10 @@ def test_a_word_outside_its_list_is_refused_without_repeating_it(variable: str) 
 
 def test_secrets_never_show_in_the_repr() -> None:
     values: dict[str, Any] = {name: f"hidden-{name}" for name in SECRETS}
-    values["mailbox_keys"] = ["hidden-first", "hidden-second"]
-    assert {"secret_key", "mailbox_keys", "dedup_key", "database_url", "redis_url"} <= set(SECRETS)
+    for name in ("mailbox_keys", "further_dedup_keys"):
+        values[name] = ["hidden-first", "hidden-second"]
+    assert {"secret_key", "mailbox_keys", "dedup_key", "further_dedup_keys"} <= set(SECRETS)
+    assert {"database_url", "redis_url"} <= set(SECRETS)
     assert "hidden" not in repr(Config(**values))
 
 
@@ -130,6 +133,7 @@ def test_production_makes_no_keys(tmp_path: Path) -> None:
     assert not config.secret_key
     assert not config.mailbox_keys
     assert not config.dedup_key
+    assert not config.further_dedup_keys
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -25,7 +28,9 @@ from tests.construct_site.test_checks import FORGETFUL, key
 PASSWORD = secrets.token_urlsafe(16)
 
 
-def serve(directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def serve(
+    directory: Path, *arguments: str, pass_fds: Collection[int] = (), **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run a server that will not start, to its end."""
     return subprocess.run(
         [sys.executable, "manage.py", "serve", *arguments],
@@ -35,7 +40,32 @@ def serve(directory: Path, *arguments: str, **settings: str) -> subprocess.Compl
         text=True,
         timeout=WAIT_S * 2,
         check=False,
+        pass_fds=tuple(pass_fds),
     )
+
+
+@contextmanager
+def serving(
+    directory: Path, *arguments: str, pass_fds: Collection[int] = (), **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server that said where it serves: its process, and the address that it said. Killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--migrate", *arguments],
+        cwd=REPOSITORY,
+        env=environment(directory, **settings),
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=tuple(pass_fds),
+        # Whoever started the tests may ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().split()
+            assert words[:2] == ["Construct", "serves"]
+            yield process, words[2].removeprefix("http://")
+        finally:
+            process.kill()
 
 
 def assert_refused(finished: subprocess.CompletedProcess[str], reason: str) -> None:
@@ -113,21 +143,83 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
 
 
 def test_with_migrate_a_new_database_is_prepared_and_served_until_the_end(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "manage.py", "serve", "--migrate"],
-        cwd=REPOSITORY,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            words = process.stdout.readline().split()
-            assert words[:2] == ["Construct", "serves"]
-            port = int(words[2].rpartition(":")[2])
-            socket.create_connection(("127.0.0.1", port), timeout=WAIT_S).close()
-            assert (tmp_path / "construct.sqlite3").exists()
+    with serving(tmp_path) as (process, address):
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=WAIT_S).close()
+        assert (tmp_path / "construct.sqlite3").exists()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_socket_that_is_handed_over_is_served_and_left_open(host: str, tmp_path: Path) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        fd, port = listener.fileno(), listener.getsockname()[1]
+        # PORT says something else: it does not count.
+        with serving(tmp_path, f"--fd={fd}", pass_fds=[fd], PORT="1") as (process, address):
+            assert address == (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            assert status(host, port) == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT_S) == 0
-        finally:
-            process.kill()
+        with socket.create_connection((host, port), timeout=WAIT_S):
+            listener.settimeout(WAIT_S)
+            listener.accept()[0].close()
+
+
+def status(host: str, port: int) -> int:
+    """The HTTP status of a page that is there."""
+    connection = HTTPConnection(host, port, timeout=WAIT_S)
+    try:
+        connection.request("GET", "/admin/login/")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_socket_that_is_open_to_the_world_is_refused_in_development(tmp_path: Path) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104 - nobody accepts from it
+        fd = listener.fileno()
+        assert_refused(serve(tmp_path, f"--fd={fd}", pass_fds=[fd]), "HOST is not a loopback address")
+
+
+def test_a_descriptor_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert_refused(serve(tmp_path, "--fd=99"), "--fd 99 is no socket.")
+    assert_refused(serve(tmp_path, "--fd=-1"), "--fd -1 is no socket.")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["not listening", "UNIX"])
+def test_a_socket_that_takes_no_tcp_connections_is_refused(
+    family: socket.AddressFamily, tmp_path: Path
+) -> None:
+    with socket.socket(family) as other:
+        if family == socket.AF_UNIX:
+            other.bind(str(tmp_path / "socket"))
+            other.listen()
+        fd = other.fileno()
+        assert_refused(serve(tmp_path, f"--fd={fd}", pass_fds=[fd]), f"--fd {fd} is no listening TCP socket.")
+
+
+def test_several_workers_without_redis_are_refused(tmp_path: Path) -> None:
+    assert_refused(serve(tmp_path, "--migrate", "--workers", "2"), "Several workers need REDIS_URL")
+    assert not (tmp_path / "construct.sqlite3").exists()
+
+
+@pytest.mark.parametrize("number", ["0", "65", "-1", "two", "1.5"])
+def test_a_number_of_workers_that_cannot_be_is_refused(number: str, tmp_path: Path) -> None:
+    finished = serve(tmp_path, f"--workers={number}")
+    assert finished.returncode == 2
+    assert "argument --workers: a number from 1 to 64 is needed" in finished.stderr
+
+
+def test_a_socket_that_is_handed_over_is_not_shared_again(tmp_path: Path) -> None:
+    finished = serve(tmp_path, "--workers=2", "--fd=3")
+    assert finished.returncode == 2
+    assert "not allowed with argument" in finished.stderr
+
+
+def test_one_worker_is_one_process(tmp_path: Path) -> None:
+    with serving(tmp_path, "--workers=1") as (process, _):
+        assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -75,12 +76,20 @@ class Recorder:
         self._receive(received)
 
 
-async def test_the_application_is_told_that_it_may_ping(probe: Probe) -> None:
+async def test_the_application_is_told_what_the_server_can_do(probe: Probe) -> None:
     async with connect(url(probe)) as connection:
         assert msgpack.unpackb(await frame(connection)) == {
-            "extensions": {"websocket.ping": {}},
+            "extensions": ["websocket.direct", "websocket.drain", "websocket.ping"],
             "root_path": "",
+            "client": list(connection.local_address),
         }
+
+
+async def test_the_application_is_told_the_address_of_an_ipv6_client(tmp_path: Path) -> None:
+    with listening(tmp_path, HOST="::1") as probe:
+        async with connect(f"ws://[::1]:{probe.port}/ws") as connection:
+            host, port, *_ = connection.local_address
+            assert msgpack.unpackb(await frame(connection))["client"] == [host, port] == ["::1", port]
 
 
 async def test_a_client_cannot_set_the_root_path(probe: Probe) -> None:
@@ -156,17 +165,34 @@ async def test_an_accepted_handshake_does_not_name_the_program(client: ClientCon
     assert "Server" not in client.response.headers
 
 
-async def test_the_end_of_the_server_tells_clients_to_come_back(
+async def test_the_end_of_the_server_lets_the_application_finish_and_close(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     with listening(tmp_path_factory.mktemp("probe")) as probe:
         async with connect(url(probe)) as connection:
             await frame(connection)
             probe.end()
+            assert await frame(connection) == b"last"
             with pytest.raises(ConnectionClosed):
                 await frame(connection)
             assert connection.close_code == CloseCode.RESTARTING
-        assert probe.said()[-2:] == ["disconnect 1012", "end"]
+        assert probe.said()[-3:] == ["drain", "disconnect 1012", "end"]
+
+
+async def test_an_application_that_does_not_close_is_closed_when_the_time_is_over(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with listening(tmp_path_factory.mktemp("probe"), CONSTRUCT_DRAIN_S="1") as probe:
+        async with connect(url(probe, "/stays")) as connection:
+            await frame(connection)
+            probe.end()
+            assert await asyncio.to_thread(probe.await_line, "drain") == ""
+            # Too late to be heard: the client sends it again elsewhere.
+            await let_it(connection, sent(b"an answer"))
+            with pytest.raises(ConnectionClosed):
+                await frame(connection)
+            assert connection.close_code == CloseCode.RESTARTING
+        assert probe.said()[-1] == "end"
 
 
 def test_daphnes_own_pings_stay_off() -> None:

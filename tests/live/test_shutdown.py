@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.live.dialogue import chat_message, chat_messages
-from tests.live.nodes import SHARED_SETTINGS, Sockets
-from tests.live.server import STOP_S, Server, ServerFactory
+from tests.live.dialogue import chat_message, chat_messages, registration
+from tests.live.nodes import SHARED_SETTINGS, Sockets, waiting
+from tests.live.server import STOP_S, Backing, Server, ServerFactory
 
 embedded_only = pytest.mark.parametrize("backing", ["embedded"], indirect=True)
 
@@ -43,6 +43,34 @@ async def test_sockets_are_closed_with_1012_and_the_process_ends_in_order(
     for each in (nobody, somebody):
         assert await each.ending() == ([], 1012)
     assert await exit_code(restartable) == 0
+
+
+async def test_what_was_read_is_acked_before_the_close(
+    restartable: Server, sockets: Sockets, backing: Backing
+) -> None:
+    alice, a = await sockets.register()
+    b = await sockets.register_absent()
+    for message in chat_messages(a, b, 60):
+        await alice.tell("sendMessage", message)
+    restartable.process.send_signal(signal.SIGTERM)
+    frames, code = await alice.ending()
+    assert [frame["type"] for frame in frames] == ["ack"] * len(frames)
+    assert code == 1012
+    assert await exit_code(restartable) == 0
+    assert waiting(backing, b.user_id) == len(frames)
+
+
+async def test_a_long_request_is_answered_and_holds_up_nobody_else(server_process: ServerFactory) -> None:
+    slow = server_process(**{**SHARED_SETTINGS, "CONSTRUCT_PASSWORD_HASH_PASSES": "3000"})
+    async with Sockets(slow, server_process.private) as sockets:
+        busy = await sockets.open()
+        await busy.tell("register", registration())
+        idle = await sockets.open()
+        slow.process.send_signal(signal.SIGTERM)
+        assert await idle.ending() == ([], 1012)
+        frames, code = await busy.ending()
+        assert ([frame["type"] for frame in frames], code) == (["registerSuccess"], 1012)
+        assert await exit_code(slow) == 0
 
 
 @embedded_only

@@ -59,6 +59,7 @@ class RecordingSocket:
 
     def __init__(self, *, has_pongs: bool = True) -> None:
         self.has_pongs = has_pongs
+        self.progress_at = 0.0
         self.frames: list[bytes] = []
         self.pings: list[bytes] = []
         self.closes: list[tuple[CloseCode, ErrorCode | None]] = []

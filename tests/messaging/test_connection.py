@@ -204,6 +204,83 @@ class TestWindow:
         assert rows.pages == pages
 
 
+class TestKeeping:
+    """What was rung for and has no room yet: another socket of the user may confirm it meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def small_window(self, amounts: Amounts) -> None:
+        amounts(window_messages=2, window_messages_max=2, kept_bytes=100)
+
+    async def test_what_another_socket_confirmed_meanwhile_still_comes_in_order(
+        self, rows: ModelRows
+    ) -> None:
+        connection, socket = await begun(rows)
+        offer_all(rows, connection, FRAMES[:6])
+        rows.waiting.clear()
+        for _ in range(3):
+            answer(connection, socket)
+            await turns()
+        assert socket.frames == FRAMES[:6]
+
+    async def test_room_is_filled_from_memory_while_no_ring_was_missed(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        pages = rows.pages
+        offer_all(rows, connection, FRAMES[:6])
+        for _ in range(3):
+            answer(connection, socket)
+            await turns()
+        assert socket.frames == FRAMES[:6]
+        assert rows.pages == pages
+
+    async def test_what_was_rung_for_during_a_page_comes_though_it_was_confirmed_elsewhere(self) -> None:
+        rows = ModelRows(is_stepwise=True)
+        connection, socket = await begun(rows)
+        rows.step()
+        await turns()
+        assert not connection.offer(*rows.store(FRAMES[0]))
+        rows.waiting.clear()
+        for _ in range(3):
+            rows.step()
+        await turns()
+        assert socket.frames == FRAMES[:1]
+
+    async def test_it_does_not_overtake_what_waits_before_it(self, rows: ModelRows) -> None:
+        store_all(rows, FRAMES[:5])
+        connection, socket = await begun(rows)
+        ring = rows.store(FRAMES[5])
+        connection.offer(*ring)
+        del rows.waiting[ring[0]]
+        for _ in range(6):
+            answer(connection, socket)
+            rows.commit_stubs()
+            await turns()
+        assert socket.frames == FRAMES[:6]
+
+    async def test_more_than_may_be_kept_closes_the_connection(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        socket.on_close = connection.detach
+        offer_all(rows, connection, FRAMES[:12])
+        assert socket.closes == []
+        offer_all(rows, connection, FRAMES[12:13])
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+
+    async def test_what_was_handed_no_longer_counts(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        for start in range(0, 40, 2):
+            offer_all(rows, connection, FRAMES[start : start + 2])
+            answer(connection, socket)
+            answer(connection, socket)
+        assert (socket.frames, socket.closes) == (FRAMES[:40], [])
+
+    async def test_the_comparison_counts_what_is_kept(self, rows: ModelRows) -> None:
+        connection, _ = await begun(rows)
+        offer_all(rows, connection, FRAMES[:4])
+        connection.compare(4, 4)
+        assert connection.knows_all
+        connection.compare(5, 4)
+        assert not connection.knows_all
+
+
 class TestPongs:
     async def test_a_pong_confirms_what_went_before_its_ping(self, rows: ModelRows) -> None:
         connection, socket = await begun(rows)
@@ -299,7 +376,7 @@ class TestPongs:
         connection.offer(*ring)
         answer(connection, socket)
         rows.commit_stubs()
-        assert not connection.offer(*ring)
+        assert connection.offer(*ring)
         await turns()
         assert socket.frames == FRAMES[:1]
 
@@ -464,6 +541,22 @@ class TestHeartbeat:
         await until(lambda: bool(socket.closes))
         assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
         assert rows.confirmed == []
+
+    async def test_a_client_that_takes_bit_by_bit_what_went_before_the_ping_is_not_closed(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(heartbeat_s=0.01, pong_s=1000.0, stall_s=0.2)
+        connection, socket = await begun(rows)
+        socket.on_close = connection.detach
+        loop = asyncio.get_running_loop()
+        connection.offer(*rows.store(FRAMES[0]))
+        ends_at = loop.time() + 0.6
+        while loop.time() < ends_at:
+            socket.progress_at = loop.time()
+            await asyncio.sleep(0.01)
+        assert socket.closes == []
+        await until(lambda: bool(socket.closes))
+        assert loop.time() - socket.progress_at >= 0.2
 
     async def test_a_client_that_takes_messages_and_answers_no_ping_is_found(
         self, rows: ModelRows, amounts: Amounts

@@ -46,7 +46,7 @@ class Device:
         """Attached, and with everything that waits (nothing does)."""
         await self._hub.attach(self.connection)
         self.connection.begin()
-        await until(lambda: self.connection._is_caught_up)
+        await until(lambda: self.connection.knows_all)
         return self
 
     def looks(self) -> list[bool]:
@@ -121,10 +121,10 @@ class TestComingAndGoing:
         user_id = uuid4()
         phone = await Device(hub, user_id).attach()
         assert hub.remind(user_id, 1) == (False, None)
-        await until(lambda: phone.connection._is_caught_up)
+        await until(lambda: phone.connection.knows_all)
         assert hub.hand_over(user_id, 1, 0, FRAME)
         assert hub.remind(user_id, 1) == (True, None)
-        assert phone.connection._is_caught_up
+        assert phone.connection.knows_all
         assert hub.remind(uuid4(), 1) == (False, None)
 
 

@@ -27,10 +27,6 @@ def test_only_those_that_say_who_one_is_need_no_authentication_and_they_are_barr
     assert {name for name, route in ROUTES.items() if route.is_barrier} == open_doors
 
 
-def test_only_receipts_are_not_answered() -> None:
-    assert {name for name, route in ROUTES.items() if not route.has_reply} == {"received"}
-
-
 def test_the_limits_counted_before_a_handler_runs() -> None:
     assert {name: route.limit for name, route in ROUTES.items() if route.limit} == {
         "searchUsers": RateLimit.SEARCHES,

@@ -1,8 +1,15 @@
-"""``manage.py serve``: one server process, Daphne on uvloop."""
+"""``manage.py serve``: server processes, Daphne on uvloop. One, or several under a supervisor."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import sys
+from argparse import SUPPRESS, ArgumentTypeError
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import django.db
@@ -12,12 +19,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQLConnection
 from django.db.migrations.executor import MigrationExecutor
 
 from construct_site import checks
-from construct_site.env import Config, variable
+from construct_site.env import REPOSITORY, Config, variable
 from construct_site.logs import describe_error
+from construct_site.server import worker
+from construct_site.server.listening import CannotServe, bind, inherited
 from construct_site.server.sole import refuse_second_process
+from construct_site.server.supervisor import Supervisor, WorkersFailed
+
+WORKERS_MAX = 64
+_WORKER = (sys.executable, str(REPOSITORY / "manage.py"), "serve")
 
 
 class Command(BaseCommand):
@@ -27,13 +41,35 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="bring the database up to date first")
+        processes = parser.add_mutually_exclusive_group()
+        processes.add_argument(
+            "--workers",
+            type=_number_of_workers,
+            default=1,
+            metavar="N",
+            help="serve with N processes, which needs REDIS_URL; SIGHUP replaces them one after the other",
+        )
+        processes.add_argument(
+            "--fd",
+            type=int,
+            metavar="N",
+            help="listen on this inherited descriptor, a listening TCP socket, in place of HOST and PORT",
+        )
+        # What a supervisor gives its workers.
+        parser.add_argument("--ready-fd", type=int, help=SUPPRESS)
+        parser.add_argument("--lifeline-fd", type=int, help=SUPPRESS)
 
-    def handle(self, *_args: Any, migrate: bool, **_options: Any) -> None:
+    def handle(self, *_args: Any, **options: Any) -> None:
+        if options["lifeline_fd"] is not None:
+            worker.end_with_supervisor(options["lifeline_fd"])
         config: Config = settings.CONSTRUCT
+        workers: int = options["workers"]
         try:
-            checks.refuse_unsafe(config)
-            sole_use = _prepare_database(config, migrate=migrate)
-        except ImproperlyConfigured as error:
+            listen, judged = _source(config, options["fd"])
+            checks.refuse_unsafe(judged)
+            _refuse_unheard_workers(config, workers)
+            sole_use = _prepare_database(config, migrate=options["migrate"])
+        except (CannotServe, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
         except (django.db.Error, psycopg.Error) as error:
             named_by = variable("database_url" if config.database_url else "data_dir")
@@ -43,19 +79,64 @@ class Command(BaseCommand):
             ) from None
         connections.close_all()
         with sole_use:
-            # Imported here: only now is this process a server.
-            from construct_site.asgi import application
-            from construct_site.server import server
-
             try:
-                server.run(application, self._say_where)
-            except server.CannotServe as error:
+                if workers > 1:
+                    self._supervise(config, listen(), workers)
+                else:
+                    self._serve(listen, options["ready_fd"])
+            except (CannotServe, WorkersFailed) as error:
                 raise CommandError(str(error)) from None
+
+    def _serve(self, listen: Callable[[], socket.socket], ready_fd: int | None) -> None:
+        # Imported here: only now is this process a server.
+        from construct_site.asgi import application
+        from construct_site.server import server
+
+        if ready_fd is None:
+            server.run(application, listen, self._say_where)
+        else:
+            server.run(application, listen, lambda _host, _port: worker.say_ready(ready_fd))
+
+    def _supervise(self, config: Config, listener: socket.socket, workers: int) -> None:
+        for database in connections.all():
+            if isinstance(database, PostgreSQLConnection):
+                database.close_pool()
+        host, port = listener.getsockname()[:2]
+        supervisor = Supervisor(
+            _WORKER,
+            listener,
+            workers,
+            drain_s=config.drain_s,
+            on_ready=partial(self._say_where, host, port),
+        )
+        asyncio.run(supervisor.run())
 
     def _say_where(self, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         self.stdout.write(f"Construct serves http://{shown}:{port} and ws://{shown}:{port}")
         self.stdout.flush()
+
+
+def _number_of_workers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
+        raise ArgumentTypeError(f"a number from 1 to {WORKERS_MAX} is needed")
+    return int(text)
+
+
+def _source(config: Config, fd: int | None) -> tuple[Callable[[], socket.socket], Config]:
+    """What gives the socket to listen on, and the configuration as it is to be judged: with that address."""
+    if fd is None:
+        return partial(bind, config.host, config.port), config
+    listener = inherited(fd)
+    return lambda: listener, replace(config, host=listener.getsockname()[0])
+
+
+def _refuse_unheard_workers(config: Config, workers: int) -> None:
+    if workers > 1 and not config.redis_url:
+        raise ImproperlyConfigured(
+            "Several workers need REDIS_URL: without it none hears of what another stored, "
+            "and recipients would not be rung."
+        )
 
 
 def _prepare_database(config: Config, *, migrate: bool) -> AbstractContextManager[object]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 
 from accounts.models import User
 from keys.models import PrekeyBundle
 from messaging.mailbox.letters import Caps, Letter
+from messaging.mailbox.sealing import KeyRing, Names
 from messaging.mailbox.store import Store, get_store
+from tests.messaging.doubles import PATIENCE_S
 
+MAILBOX_KEYS = KeyRing([bytes(range(32))])
+OLD_KEY, NEW_KEY, NEXT_KEY = (bytes([number]) * 32 for number in (1, 2, 3))
 MakeLetter = Callable[..., Letter]
 
 
@@ -42,6 +49,41 @@ def make_recipient(username: str) -> UUID:
     return user.id
 
 
+def run_at_once(*works: Callable[[], object]) -> None:
+    """Run each work in a thread of its own, all from the same moment; returns when all have ended."""
+    gate = threading.Barrier(len(works))
+    threads = [threading.Thread(target=_with_a_connection, args=[work, gate]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _with_a_connection(work: Callable[[], object], gate: threading.Barrier) -> None:
+    try:
+        gate.wait()
+        work()
+    finally:
+        connection.close()
+
+
+def until_someone_waits_for_a_lock() -> None:
+    """PostgreSQL tells; on SQLite whoever writes waits for the writer, so there is nothing to wait for."""
+    if connection.vendor != "postgresql":
+        return
+    deadline = time.monotonic() + PATIENCE_S
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+                "WHERE NOT granted AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    raise TimeoutError
+
+
 def make_letter(
     recipient: UUID,
     *,
@@ -51,3 +93,19 @@ def make_letter(
     sealed: bytes = b"sealed",
 ) -> Letter:
     return Letter(recipient, name or uuid4().bytes, body, pair, sealed)
+
+
+def write_letter(
+    recipient: UUID, keys: Sequence[bytes], number: int, *, sender: bytes = b"s" * 16, content: str = "AAAA"
+) -> Letter:
+    """The letter of one message as a process with this ring of dedup keys writes it: really named and encrypted."""
+    current, *further = Names(keys).digests(
+        sender=sender,
+        recipient=recipient.bytes,
+        message_id=number.to_bytes(16, "big"),
+        ephemeral_public_key=bytes(32),
+        message_number=number,
+        content=content,
+    )
+    sealed = MAILBOX_KEYS.encrypt(number.to_bytes(4, "big"), recipient.bytes, current.name)
+    return Letter(recipient, *current, sealed, tuple(further))

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import DataError
-
 from messaging.mailbox.letters import Caps, Letter, Outcome
 from messaging.mailbox.store import Store, get_store
 
@@ -26,8 +24,8 @@ class FaultyStore(Store):
         self.put_faults: deque[Exception] = deque()
         """Raised by the next puts, one each, in the place of a commit."""
         self.confirm_faults: deque[Exception] = deque()
-        self.poison: set[bytes] = set()
-        """Sealed frames that the database refuses, with the batch that they are in."""
+        self.poison: dict[bytes, Exception] = {}
+        """Sealed frames that spoil the batch that they are in, and what is raised then."""
         self.begun = threading.Semaphore(0)
         self.gate = threading.Event()
         """Puts wait until it is set, as it is at first."""
@@ -39,9 +37,16 @@ class FaultyStore(Store):
         self.gate.wait(PATIENCE_S)
         if self.put_faults:
             raise self.put_faults.popleft()
-        if any(letter.sealed in self.poison for letter in letters):
-            raise DataError("out of range")
+        for letter in letters:
+            if letter.sealed in self.poison:
+                raise self.poison[letter.sealed]
         return self._real.put(letters, caps, now)
+
+    def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        return self._real._store(letters, caps, now)
+
+    def _lock_pairs(self, letters: Sequence[Letter]) -> None:
+        self._real._lock_pairs(letters)
 
     def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
         self.confirmations.append(list(row_ids))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
-from django.db import Error, InterfaceError, OperationalError
+from django.db import DataError, Error, InterfaceError, OperationalError, connection
+from psycopg import sql
+from structlog.testing import capture_logs
 
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
@@ -23,6 +27,39 @@ from tests.messaging.mailbox.faulty import FaultyStore
 
 EVERYTHING = 10**9
 AWAY = OperationalError, InterfaceError
+
+
+@contextmanager
+def every_new_session_read_only() -> Iterator[None]:
+    """PostgreSQL: a session that begins within takes no writes, as when an operator or a full disk says so."""
+    parameters = connection.get_connection_params()
+    with psycopg.connect(**parameters, autocommit=True) as session:
+        database = sql.Identifier(session.info.dbname)
+        setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(database)
+        session.execute(setting)
+        # Pooled sessions keep the setting that they began with: none of before for this test, none of now after it.
+        connection.close_pool()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            session.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(database))
+            connection.close_pool()  # type: ignore[attr-defined]
+
+
+READ_ONLY_SESSION = {
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "sqlite": "PRAGMA query_only = ON",
+}
+READ_ONLY_DATABASE: dict[str, list[tuple[Callable[[], AbstractContextManager[None]], int]]] = {
+    "postgresql": [(nullcontext, 2), (every_new_session_read_only, 3)],
+    "sqlite": [(nullcontext, 2)],
+}
+"""What is read-only beside the committer's session, and the tries that it is seen to take at least."""
+
+
+def make_this_session_read_only() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY_SESSION[connection.vendor])
 
 
 @pytest.fixture
@@ -202,7 +239,7 @@ class TestFaults:
         self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, bad: set[int]
     ) -> None:
         letters = letters_to(recipient, 5)
-        faulty_store.poison = {letters[number].sealed for number in bad}
+        faulty_store.poison = {letters[number].sealed: DataError() for number in bad}
         outcomes = await asyncio.gather(
             *(mailbox.put(letter, unseen) for letter in letters), return_exceptions=True
         )
@@ -249,6 +286,61 @@ class TestFaults:
         later = await outcome_of(mailbox.put(make_letter(recipient, sealed=b"later"), unseen))
         assert later.verdict is Verdict.STORED
         assert await sealed_waiting(mailbox, recipient) == [b"later"]
+
+    async def test_a_fault_that_is_no_database_error_fails_its_letter_alone(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
+    ) -> None:
+        letters = letters_to(recipient, 8)
+        faulty_store.poison = {letters[2].sealed: ValueError("hidden")}
+        with capture_logs() as logs:
+            outcomes = await asyncio.gather(
+                *(mailbox.put(letter, unseen) for letter in letters), return_exceptions=True
+            )
+        (failed,) = [outcome for outcome in outcomes if not isinstance(outcome, Outcome)]
+        assert failed is outcomes[2]
+        assert isinstance(failed, ConstructError)
+        assert failed.code is ErrorCode.QUEUE_FAILED
+        good = [letter.sealed for letter in letters if letter is not letters[2]]
+        assert await sealed_waiting(mailbox, recipient) == good
+        assert [(entry["log_level"], entry["error"]) for entry in logs] == [("error", "ValueError")]
+        assert "hidden" not in str(logs)
+
+    async def test_a_fault_of_the_announcement_costs_neither_its_ack_nor_the_others(
+        self, mailbox: Mailbox, recipient: UUID
+    ) -> None:
+        def fail(_outcome: Outcome) -> None:
+            raise ValueError("hidden")
+
+        announced: list[Outcome] = []
+        letters = letters_to(recipient, 7)
+        with capture_logs() as logs:
+            first = mailbox.put(letters[0], fail)
+            others = [mailbox.put(letter, announced.append) for letter in letters[1:]]
+            outcomes = await asyncio.gather(first, *others)
+        assert {outcome.verdict for outcome in outcomes} == {Verdict.STORED}
+        assert announced == outcomes[1:]
+        assert await sealed_waiting(mailbox, recipient) == [letter.sealed for letter in letters]
+        assert [entry["error"] for entry in logs] == ["ValueError"]
+        assert "hidden" not in str(logs)
+
+    @pytest.mark.parametrize(("surroundings", "tries"), READ_ONLY_DATABASE[connection.vendor])
+    async def test_a_database_that_takes_no_writes_is_waited_for(
+        self,
+        mailbox: Mailbox,
+        faulty_store: FaultyStore,
+        recipient: UUID,
+        surroundings: Callable[[], AbstractContextManager[None]],
+        tries: int,
+    ) -> None:
+        letters = letters_to(recipient, 7)
+        with surroundings():
+            await mailbox._commits.run(make_this_session_read_only)
+            futures = [mailbox.put(letter, unseen) for letter in letters]
+            await until(lambda: len(faulty_store.batches) >= tries)
+            assert faulty_store.batches[:tries] == [letters[:5]] * tries
+        outcomes = await asyncio.gather(*futures)
+        assert {outcome.verdict for outcome in outcomes} == {Verdict.STORED}
+        assert await sealed_waiting(mailbox, recipient) == [letter.sealed for letter in letters]
 
 
 class TestConfirm:
@@ -309,25 +401,38 @@ class TestClose:
         names = {thread.name for thread in threading.enumerate()}
         assert not {name for name in names if name.startswith("mailbox-")}
 
-    async def test_a_commit_under_way_is_finished_and_nobody_is_left_waiting(
+    async def test_what_was_put_is_stored_before_the_end(
+        self, faulty_store: FaultyStore, caps: Caps, recipient: UUID
+    ) -> None:
+        mailbox = Mailbox(faulty_store, caps, batch_messages=2, batch_bytes=1000)
+        letters = letters_to(recipient, 4)
+        futures = [mailbox.put(letter, unseen) for letter in letters]
+        await asyncio.wait_for(mailbox.close(), PATIENCE_S)
+        assert [(await future).verdict for future in futures] == [Verdict.STORED] * 4
+
+    async def test_what_was_confirmed_is_removed_before_the_end(
+        self, faulty_store: FaultyStore, caps: Caps, recipient: UUID
+    ) -> None:
+        mailbox = Mailbox(faulty_store, caps, batch_messages=2, batch_bytes=1000)
+        outcome = await outcome_of(mailbox.put(make_letter(recipient), unseen))
+        mailbox.confirm([outcome.row_id], lambda _row: None)
+        await asyncio.wait_for(mailbox.close(), PATIENCE_S)
+        page = await run_in_database_thread(faulty_store.page, recipient, [], EVERYTHING, EVERYTHING)
+        assert page.rows == []
+
+    async def test_nobody_is_left_waiting_for_a_database_that_stays_away(
         self, faulty_store: FaultyStore, caps: Caps, recipient: UUID
     ) -> None:
         faults: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: faults.append(context))
         mailbox = Mailbox(faulty_store, caps, batch_messages=2, batch_bytes=1000)
-        faulty_store.gate.clear()
+        faulty_store.put_faults.extend([OperationalError()] * 100)
         letters = letters_to(recipient, 4)
         repeated = [*letters[:2], letters[0], *letters[2:], letters[2]]
         futures = [mailbox.put(letter, unseen) for letter in repeated]
-        await until(lambda: faulty_store.begun.acquire(blocking=False))
-        closing = asyncio.ensure_future(mailbox.close())
-        await turns()
-        faulty_store.gate.set()
-        await asyncio.wait_for(closing, PATIENCE_S)
-        await asyncio.wait(futures, timeout=PATIENCE_S)
+        await asyncio.wait_for(mailbox.close(), PATIENCE_S)
         assert all(future.done() for future in futures)
-        assert faulty_store.batches == [letters[:2]]
         page = await run_in_database_thread(faulty_store.page, recipient, [], EVERYTHING, EVERYTHING)
-        assert [row.sealed for row in page.rows] == [letter.sealed for letter in letters[:2]]
+        assert page.rows == []
         gc.collect()
         assert faults == []

@@ -5,16 +5,33 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from accounts.models import User
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.store import Store
 from messaging.models import MailboxMessage
-from tests.messaging.mailbox.conftest import make_letter, make_recipient
+from tests.messaging.doubles import PATIENCE_S
+from tests.messaging.mailbox.conftest import (
+    NEW_KEY,
+    OLD_KEY,
+    make_letter,
+    make_recipient,
+    run_at_once,
+    until_someone_waits_for_a_lock,
+    write_letter,
+)
 
 NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
 EVERYTHING = 10**9
+READ_ONLY_SESSION = {
+    "postgresql": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+    ),
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+}
+"""What makes a session take no writes, and what undoes it."""
 
 
 def put_one(store: Store, letter: Letter, caps: Caps, now: datetime = NOW) -> Outcome:
@@ -126,25 +143,55 @@ class TestPut:
     def test_the_same_name_at_once_is_stored_once(self, store: Store, caps: Caps, recipient: UUID) -> None:
         letters = [make_letter(recipient) for _ in range(20)]
         outcomes: list[list[Outcome]] = []
-        gate = threading.Barrier(4)
 
         def put() -> None:
-            gate.wait()
-            try:
-                outcomes.append([put_one(store, letter, caps) for letter in letters])
-            finally:
-                connection.close()
+            outcomes.append([put_one(store, letter, caps) for letter in letters])
 
-        threads = [threading.Thread(target=put) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        run_at_once(put, put, put, put)
         assert len(outcomes) == 4
         for of_one_name in zip(*outcomes, strict=True):
             assert sorted(outcome.verdict.name for outcome in of_one_name) == ["REPEATED"] * 3 + ["STORED"]
             assert len({outcome.row_id for outcome in of_one_name}) == 1
         assert len(waiting(store, recipient)) == 20
+
+    @pytest.mark.parametrize("keys", [[NEW_KEY], [NEW_KEY, OLD_KEY]], ids=["one key", "a rotation"])
+    def test_a_recipient_deleted_meanwhile_is_unknown_and_spoils_no_other(
+        self, store: Store, caps: Caps, recipient: UUID, keys: list[bytes]
+    ) -> None:
+        going = make_recipient("going")
+        letters = [write_letter(to, keys, number) for number, to in enumerate([recipient, going, recipient])]
+        outcomes: list[Outcome] = []
+        deleting = threading.Event()
+
+        def delete() -> None:
+            with transaction.atomic():
+                User.objects.get(id=going).delete()
+                deleting.set()
+                until_someone_waits_for_a_lock()
+
+        def put() -> None:
+            deleting.wait(PATIENCE_S)
+            outcomes.extend(store.put(letters, caps, NOW))
+
+        run_at_once(delete, put)
+        verdicts = [outcome.verdict for outcome in outcomes]
+        assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
+        assert waiting(store, recipient) == [outcomes[0].row_id, outcomes[2].row_id]
+
+    @pytest.mark.parametrize("keys", [[NEW_KEY], [NEW_KEY, OLD_KEY]], ids=["one key", "a rotation"])
+    def test_a_session_that_takes_no_writes_is_an_outage(
+        self, store: Store, caps: Caps, recipient: UUID, keys: list[bytes]
+    ) -> None:
+        put_one(store, write_letter(recipient, [OLD_KEY], 1), caps)
+        forbid, allow = READ_ONLY_SESSION[connection.vendor]
+        with connection.cursor() as cursor:
+            cursor.execute(forbid)
+            try:
+                with pytest.raises(OperationalError):
+                    put_one(store, write_letter(recipient, keys, 2), caps)
+            finally:
+                cursor.execute(allow)
+        assert put_one(store, write_letter(recipient, keys, 2), caps).verdict is Verdict.STORED
 
 
 class TestPage:
