@@ -28,6 +28,8 @@ from tests.load.stage import RAISED_LIMITS, Stage, postgresql_settings, stage
 from tests.load.wording import amount
 
 SPARE_FILES = 1_000
+INTERRUPTED = 130
+"""The exit code after Ctrl-C or SIGTERM, as shells have it."""
 
 
 @dataclass(frozen=True)
@@ -136,4 +138,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -41,8 +41,8 @@ def lines_with(page: str, words: str) -> list[str]:
 def test_a_row_tells_the_ratio_the_bounds_and_the_figures_behind_it() -> None:
     (line,) = lines_with(report.page(FOUND), RATIO.title)
     assert line == (
-        "| 1 | Durable relay ÷ bare relay | **0.50** | ≥ 0.4: met | ≥ 0.7: **not met** "
-        "| durable relay 4\N{NO-BREAK SPACE}567/s; rounds 0.45 to 0.55 |"
+        "| 1 | Durable relay ÷ bare relay | **0.500** | ≥ 0.4: met | ≥ 0.7: **not met** "
+        "| durable relay 4\N{NO-BREAK SPACE}567/s; rounds 0.450 to 0.550 |"
     )
 
 
@@ -54,7 +54,7 @@ def test_where_less_is_better_a_bound_is_the_most() -> None:
 def test_a_row_without_a_bound_has_an_empty_cell() -> None:
     page = report.page(msgspec.structs.replace(FOUND, rows=[msgspec.structs.replace(RATIO, must=None)]))
     (line,) = lines_with(page, RATIO.title)
-    assert "**0.50** |  | ≥ 0.7" in line
+    assert "**0.500** |  | ≥ 0.7" in line
 
 
 def test_a_fault_fails_its_row_and_is_named() -> None:
@@ -95,7 +95,8 @@ def test_a_file_that_is_no_results_file_is_refused() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (0.4567, "", "0.46"),
+        (0.4567, "", "0.457"),
+        (4.567, "s", "4.57 s"),
         (12.34, "ms", "12.3 ms"),
         (123.4, "/s", "123/s"),
         (12345.6, "/s", "12\N{NO-BREAK SPACE}346/s"),

@@ -13,7 +13,7 @@ def amount(value: float, unit: str) -> str:
     if abs(value) >= 1000:
         number = count(value)
     else:
-        digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+        digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
         number = f"{value:.{digits}f}"
     return f"{number}{unit}" if unit.startswith("/") or not unit else f"{number} {unit}"
 
