@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from construct_site.env import REPOSITORY
 from tests.load import report
 from tests.load.bench import INTERRUPTED, NUMBERS, bench
@@ -59,6 +61,7 @@ class Sharing(Stage):
         yield self.relays[name]
 
 
+@pytest.mark.timeout(300)  # a dozen processes start, beside whatever else runs
 def test_every_scenario_gives_rows_without_faults() -> None:
     with stage() as services, ExitStack() as stack:
         sharing = Sharing(**vars(services), stack=stack)

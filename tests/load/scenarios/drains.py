@@ -13,7 +13,7 @@ import psycopg
 from tests.load.client import LoadClient
 from tests.load.commands.crowds import CloseCrowd, OpenCrowd, Person, Seat
 from tests.load.commands.draining import Drain, Drained, Fill, Share
-from tests.load.measuring import Record, add_up, ratios
+from tests.load.measuring import Record, Usage, add_up, ratios, usage_of
 from tests.load.results import Figure, Row
 from tests.load.scenarios.loads import RelayLoad, connected, durable_on
 from tests.load.sizes import Sizes
@@ -34,6 +34,7 @@ class _Drains:
     people: Sequence[Person]
     shares: Sequence[Share]
     found: list[Drained] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
     faults: list[dict[str, int]] = field(default_factory=list)
 
     @property
@@ -49,7 +50,9 @@ class _Drains:
         self.client.call(OpenCrowd("senders", [Seat(port, sender) for sender in self.senders]))
         stored = self.client.call(Fill("senders", self.shares))
         self.client.call(CloseCrowd("senders"))
-        drained = self.client.call(Drain(port, self.people, stored.numbers, self.shares[0].count))
+        with usage_of(self.construct.stage, self.construct.nodes, [self.client]) as usage:
+            drained = self.client.call(Drain(port, self.people, stored.numbers, self.shares[0].count))
+        self.usages.append(usage)
         unconfirmed = _unconfirmed(self.construct.database_url, self.people)
         self.client.call(CloseCrowd("drain"))
         self.found.append(drained)
@@ -74,7 +77,9 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
     record.row(_row(title, to_one, load))
     title = f"Draining {count(sizes.drained_by_each)} messages each to {count(len(many))} recipients ÷ durable relay"
     record.row(_row(title, to_many, load))
-    record.client("drains", (each.client_cpu_share for each in [*to_one.found, *to_many.found]), [])
+    for name, drains in (("drain to one", to_one), ("drain to many", to_many)):
+        record.client(name, (each.client_cpu_share for each in drains.found), drains.usages)
+        record.cost(f"message of the {name}", drains.usages, drains.messages * sizes.drain_rounds)
 
 
 def _to_one(senders: Sequence[Person], recipient: Person, messages: int) -> list[Share]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.load.client import LoadClient, Pending
+from tests.load.client import Command, LoadClient
 from tests.load.commands.crowds import Person, Seat
 from tests.load.commands.logins import HashAlone, Hashed, LoginStorm
 from tests.load.commands.relaying import Relayed
-from tests.load.measuring import Record, add_up, percentile, ratios
+from tests.load.measuring import Record, Usage, add_up, percentile, ratios, usage_of
 from tests.load.results import Figure, Row
 from tests.load.scenarios.loads import RelayLoad, connected, durable_on
 from tests.load.sizes import Sizes
@@ -24,6 +24,7 @@ SOURCE = "127.0.0.2"
 class _Rounds:
     hashed: list[Hashed] = field(default_factory=list)
     relayed: list[Relayed] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
 
     @property
     def per_s(self) -> list[float]:
@@ -37,10 +38,13 @@ class _Rounds:
     def faults(self) -> list[Mapping[str, int]]:
         return [*(each.faults for each in self.hashed), *(each.faults for each in self.relayed)]
 
-    def run(self, pending: Pending[Hashed], load: RelayLoad, sizes: Sizes) -> None:
+    def run(self, command: Command[Hashed], other: LoadClient, load: RelayLoad, sizes: Sizes) -> None:
         """Relay while the other client hashes."""
-        self.relayed.append(load.run_at(sizes.storm_rate, sizes, measured_s=sizes.storm_s))
-        self.hashed.append(pending.result())
+        with usage_of(load.stage, load.nodes, [load.client, other]) as usage:
+            pending = other.begin(command)
+            self.relayed.append(load.run_at(sizes.storm_rate, sizes, measured_s=sizes.storm_s))
+            self.hashed.append(pending.result())
+        self.usages.append(usage)
 
 
 def run(stage: Stage, sizes: Sizes, record: Record) -> None:
@@ -50,20 +54,21 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
         storm, alone = _Rounds(), _Rounds()
         with connected(durable_on(construct, client, sizes)) as load:
             for _ in range(sizes.storm_rounds):
-                alone.run(other.begin(HashAlone(sizes.warm_up_s, sizes.storm_s)), load, sizes)
-                storm.run(_begin_storm(other, port, people, sizes), load, sizes)
+                alone.run(HashAlone(sizes.warm_up_s, sizes.storm_s), other, load, sizes)
+                storm.run(_storm(port, people, sizes), other, load, sizes)
+    record.client(
+        "relay beside the login storm", (each.client_cpu_share for each in storm.relayed), storm.usages
+    )
     _record(record, storm, alone, sizes)
 
 
-def _begin_storm(client: LoadClient, port: int, people: list[Person], sizes: Sizes) -> Pending[Hashed]:
-    return client.begin(
-        LoginStorm(
-            [Seat(port, source=SOURCE)] * len(people),
-            [person.username for person in people],
-            PASSWORD,
-            sizes.warm_up_s,
-            sizes.storm_s,
-        )
+def _storm(port: int, people: Sequence[Person], sizes: Sizes) -> LoginStorm:
+    return LoginStorm(
+        [Seat(port, source=SOURCE)] * len(people),
+        [person.username for person in people],
+        PASSWORD,
+        sizes.warm_up_s,
+        sizes.storm_s,
     )
 
 
