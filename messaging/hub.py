@@ -238,14 +238,13 @@ class Hub:
 
     def _on_layer_restored(self) -> None:
         """Rings were lost while the layer was away."""
-        if self._resyncer is None or self._resyncer.done():
-            self._resyncer = asyncio.create_task(self._resync())
+        if self._subscriptions is not None and (self._resyncer is None or self._resyncer.done()):
+            self._resyncer = asyncio.create_task(self._resync(self._subscriptions))
 
-    async def _resync(self) -> None:
+    async def _resync(self, subscriptions: Subscriptions) -> None:
         """Once rings reach this process again, look for what they missed: at once, not with the next sweep."""
-        assert self._subscriptions is not None  # noqa: S101 - there is a layer
         while user_id := next(iter(self._connections), None):
-            if await self._subscriptions.are_in_force(user_id):
+            if await subscriptions.are_in_force(user_id):
                 break
         try:
             await self.sweep()

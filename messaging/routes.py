@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from typing import Any
 
 from construct_site.errors import ErrorCode
@@ -47,3 +48,7 @@ ROUTES: dict[str, Route] = {
 
 if ROUTES.keys() != CLIENT_MESSAGES.keys():
     raise ImportError(f"routes and messages differ: {sorted(ROUTES.keys() ^ CLIENT_MESSAGES.keys())}")
+if unanswered := [
+    name for name, route in ROUTES.items() if route.limit and not iscoroutinefunction(route.handler)
+]:
+    raise ImportError(f"limited, and answered at once or never: {unanswered}")

@@ -11,10 +11,15 @@ from uuid import UUID
 import psycopg
 from django.db import IntegrityError, InternalError, OperationalError, connection
 
+from messaging.mailbox.arrays import ByteaArray, Int8Array, UuidArray, teach
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
 from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
 
-_PAGE = paging_sql("id <> ALL(%s::bigint[])")
+_PAGE = paging_sql("id <> ALL(%b::bigint[])")
+_MAKE_STUBS = f"""
+UPDATE {TABLE} SET recipient_id = NULL, pair = NULL, frame = NULL, size = NULL, stored_at = %s
+WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
+"""  # noqa: S608 - table names only
 
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
@@ -22,9 +27,8 @@ _PAGE = paging_sql("id <> ALL(%s::bigint[])")
 _PUT = f"""
 WITH letter AS (
     SELECT * FROM unnest(
-        %(ordinal)b::int4[], %(recipient_id)b::uuid[], %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[],
-        %(frame)b::bytea[]
-    ) AS t (ordinal, recipient_id, name, body, pair, frame)
+        %(recipient_id)b::uuid[], %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[], %(frame)b::bytea[]
+    ) WITH ORDINALITY AS t (recipient_id, name, body, pair, frame, ordinal)
 ), share AS MATERIALIZED (
     SELECT recipient_id, pair, count(*) AS messages, sum(size) AS bytes, max(id) AS newest_id
     FROM {TABLE}
@@ -97,12 +101,11 @@ class PostgresqlStore(Store):
         rows = _run(
             _PUT,
             {
-                "ordinal": list(range(len(letters))),
-                "recipient_id": [letter.recipient_id for letter in letters],
-                "name": [letter.name for letter in letters],
-                "body": [letter.body for letter in letters],
-                "pair": [letter.pair for letter in letters],
-                "frame": [letter.sealed for letter in letters],
+                "recipient_id": UuidArray(letter.recipient_id for letter in letters),
+                "name": ByteaArray([letter.name for letter in letters]),
+                "body": ByteaArray([letter.body for letter in letters]),
+                "pair": ByteaArray([letter.pair for letter in letters]),
+                "frame": ByteaArray([letter.sealed for letter in letters]),
                 "cap_messages": caps.messages,
                 "cap_bytes": caps.bytes,
                 "share_messages": caps.sender_messages,
@@ -136,7 +139,10 @@ class PostgresqlStore(Store):
     def _fetch_page(
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
     ) -> list[tuple[Any, ...]]:
-        return _run(_PAGE, (recipient_id, handed, messages + 1, messages, size))
+        return _run(_PAGE, (recipient_id, Int8Array(handed), messages + 1, messages, size))
+
+    def _make_stubs(self, row_ids: Sequence[int], hour: datetime) -> None:
+        _run(_MAKE_STUBS, (hour, Int8Array(row_ids)))
 
 
 @contextmanager
@@ -165,6 +171,7 @@ def _run(statement: str, parameters: dict[str, Any] | tuple[Any, ...]) -> list[t
     (A connection pooler between, if any, must pool sessions, not transactions.)
     """
     connection.ensure_connection()
+    teach(connection.connection)
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(statement, parameters, prepare=True, binary=True)
-        return cursor.fetchall()
+        return cursor.fetchall() if cursor.description else []

@@ -72,7 +72,9 @@ class Store(ABC):
 
     def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
         """Turn rows into stubs. Rows that are stubs or gone already are left as they are."""
-        hour = now.replace(minute=0, second=0, microsecond=0)
+        self._make_stubs(row_ids, now.replace(minute=0, second=0, microsecond=0))
+
+    def _make_stubs(self, row_ids: Sequence[int], hour: datetime) -> None:
         MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False).update(
             recipient=None, pair=None, frame=None, size=None, stored_at=hour
         )

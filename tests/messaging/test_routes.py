@@ -7,6 +7,7 @@ import pytest
 from construct_site.errors import ErrorCode
 from construct_site.limits import RateLimit
 from messaging import routes
+from messaging.handlers import chat, users
 from messaging.protocol.messages import CLIENT_MESSAGES, Logout
 from messaging.routes import ROUTES
 
@@ -18,6 +19,12 @@ def test_every_message_of_a_client_has_a_route() -> None:
 def test_a_table_that_misses_a_message_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CLIENT_MESSAGES, "shout", Logout)
     with pytest.raises(ImportError, match=r"routes and messages differ: \['shout'\]"):
+        runpy.run_path(routes.__file__)
+
+
+def test_a_table_that_limits_what_is_not_answered_fails_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(users, "search_users", chat.received)
+    with pytest.raises(ImportError, match=r"limited, and answered at once or never: \['searchUsers'\]"):
         runpy.run_path(routes.__file__)
 
 
