@@ -19,7 +19,7 @@ export CONSTRUCT_ENVIRONMENT := development
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo admin test faults soak check format docs lock clean
+.PHONY: help run demo admin test faults soak bench check format docs lock clean
 
 help: ## List the chores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ faults: $(VENV)/installed-dev ## Kill things under load and count what was lost,
 
 soak: $(VENV)/installed-dev ## Restart everything at random under load (MINUTES=60), then look at losses and memory
 	@$(BIN)/python -m tests.faults.soak $(MINUTES)
+
+bench: $(VENV)/installed-dev ## Measure everything and write docs/benchmarks.md (ARGS="--quick --only 1,4" only tries)
+	@$(BIN)/python -m tests.load.bench $(or $(ARGS),--json docs/benchmarks.json --page docs/benchmarks.md)
 
 check: $(VENV)/installed-dev ## Format, lint, types, import rules, security, lock files, documents, migrations
 	$(BIN)/ruff format --check .

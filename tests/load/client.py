@@ -134,4 +134,8 @@ async def _serve(pipe: Connection) -> None:
         except Exception as error:  # noqa: BLE001 - the benchmark's to judge
             answer = _Failure(f"{type(command).__name__}: {type(error).__name__}: {error}")
         gc.collect()
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except OSError:
+            # The benchmark ended meanwhile.
+            return

@@ -28,8 +28,8 @@ def machine() -> dict[str, str]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
-        "memory": f"{memory / GIB:.0f} GiB",
+        "cores": f"{len(os.sched_getaffinity(0))} cores",
+        "memory": f"{memory / GIB:.0f} GiB of memory",
         "kernel": f"{platform.system()} {platform.release()}",
     }
 

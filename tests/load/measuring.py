@@ -17,6 +17,9 @@ from tests.load.results import ClientShare, Cost, Row
 from tests.load.stage import Node, Stage
 
 T = TypeVar("T")
+QUIET_LOOK_S = 0.5
+QUIET_SHARE = 0.2
+QUIET_MOST_S = 30.0
 
 
 def percentile(ascending: Sequence[float], share: float) -> float:
@@ -84,6 +87,16 @@ def usage_of(stage: Stage, nodes: Sequence[Node], clients: Sequence[LoadClient])
     count(1)
 
 
+def wait_until_quiet(nodes: Sequence[Node]) -> None:
+    """Wait until the servers have done what the last load left them with."""
+    deadline = time.monotonic() + QUIET_MOST_S
+    while time.monotonic() < deadline:
+        before_s = sum(processes.cpu_s(node.pid) for node in nodes)
+        time.sleep(QUIET_LOOK_S)
+        if sum(processes.cpu_s(node.pid) for node in nodes) - before_s < QUIET_SHARE * QUIET_LOOK_S:
+            return
+
+
 @dataclass
 class Record:
     """What was found so far."""
@@ -91,8 +104,6 @@ class Record:
     rows: list[Row] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     clients: list[ClientShare] = field(default_factory=list)
-    durable_per_s: float | None = None
-    """Delivered by the durable relay in scenario 1, which others are compared to."""
 
     def row(self, row: Row) -> None:
         self.rows.append(row)

@@ -13,7 +13,7 @@ _PARENT, _USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM = 1, 11, 12, 13, 14
 def cpu_s(pid: int) -> float:
     """Processor seconds of a process and of all its descendants, also of those that ended and were waited for."""
     ticks = 0
-    for each in [pid, *_descendants(pid)]:
+    for each in [pid, *descendants(pid)]:
         if fields := _stat(each):
             ticks += sum(int(fields[at]) for at in (_USER, _SYSTEM, _CHILDREN_USER, _CHILDREN_SYSTEM))
     return ticks / _TICKS_PER_S
@@ -41,7 +41,7 @@ def parent_of(pid: int) -> int:
     return int(fields[_PARENT])
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):

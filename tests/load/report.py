@@ -1,80 +1,136 @@
-"""The table, from what a benchmark found. Pure.
+"""The page for people, from what a benchmark found. Pure, but for :func:`main`.
 
-`python -m tests.load.report RESULTS.json PAGE.md` writes the page anew.
+`python -m tests.load.report RESULTS.json PAGE.md` writes a page anew.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.load.results import ClientShare, Cost, Results, Row, read
+from tests.load.wording import amount, count, duration
+
+METHOD = """\
+- Everything runs on the one machine named above: the servers, PostgreSQL (every commit synced to disk), Valkey
+  and the load clients. Each load client is a process of its own.
+- Every check is on: validation, encryption, stubs, rate limits, connection caps. Only the numbers of the limits
+  are raised (below).
+- **Bare relay**: decodes MessagePack, hands to the local peer, acks; nothing is stored, nothing is checked.
+  Daphne as it comes, on the same event loop. **Tutorial relay**: a consumer a socket and a group a user, as the
+  Channels tutorial teaches, on the stock Redis channel layer. Both get the same frames from the same client.
+- What is compared is measured in turn, round after round; a ratio is the median of the rounds' ratios, an
+  absolute figure the median of the rounds' figures. Each run warms up before it counts.
+- A message counts once, where it is received. One that is lost, not acked, delivered twice or out of order, and
+  every frame that was not due, is a fault, and a fault fails its scenario. (The tutorial relay's losses are told,
+  not judged.)
+- Times are taken by the load client. At a fixed rate they begin when a message was due to be sent, whether or
+  not the client was late.
+- The flooding client has always 1 000 messages unacked, more than the server reads ahead. Drains count from the
+  first `connect` to the last message. Idle connections of Construct are logged in; those of the bare relay are
+  only open. Memory is what no other process shares."""
 
 
 def page(results: Results) -> str:
-    """The page for people, in Markdown."""
+    """The whole page, in Markdown."""
     parts = [
-        "# Benchmarks\n\nWritten by `make bench`.",
+        "# Benchmarks",
+        "Written by `make bench` from `benchmarks.json`, which stands beside it.",
+        f"Construct {results.version} on " + ", ".join(results.machine.values()) + ".",
         table(results.rows),
-        costs(results.costs),
-        clients(results.clients),
+        *failures(results.failures),
+        "## Processor time\n\nOf all processes of each part.\n\n" + costs(results.costs),
+        "## The load clients\n\nA client is one thread: at 100 % of a core it would hold up what it measures. Others'"
+        " work is what this machine did meanwhile for nobody named here.\n\n" + clients(results.clients),
+        "## How it is measured\n\n" + METHOD,
+        "## Versions and settings\n\n" + settings(results),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def table(rows: Sequence[Row]) -> str:
-    lines = ["| | scenario | found | must | aim | absolute |", "|---|---|---|---|---|---|"]
-    lines += [
-        f"| {row.scenario} | {row.title} | **{amount(row.value, row.unit)}** | {_bound(row, row.must)} "
-        f"| {_bound(row, row.aim)} | {_absolute(row)} |"
-        for row in rows
+    """A line for each row: what was found, what must and should be, and the figures behind it."""
+    return _table(
+        ["", "scenario", "found", "must", "aim", "absolute"],
+        (
+            [
+                row.scenario,
+                row.title,
+                f"**{amount(row.value, row.unit)}**",
+                _bound(row, row.must),
+                _bound(row, row.aim),
+                _behind(row),
+            ]
+            for row in rows
+        ),
+    )
+
+
+def failures(found: Mapping[str, str]) -> list[str]:
+    """What could not be measured; no part at all if everything was."""
+    if not found:
+        return []
+    return [
+        "**Not measured:** " + "; ".join(f"scenarios {which}: {why}" for which, why in found.items()) + "."
     ]
-    return "\n".join(lines)
 
 
 def costs(found: Sequence[Cost]) -> str:
-    lines = ["| processor milliseconds a piece | server | database | Valkey |", "|---|---|---|---|"]
-    lines += [
-        f"| {cost.work} | {1000 * cost.server:.3f} | {1000 * cost.database:.3f} | {1000 * cost.valkey:.3f} |"
-        for cost in found
-    ]
-    return "\n".join(lines)
+    return _table(
+        ["", "server", "database", "Valkey"],
+        (
+            [cost.work, duration(cost.server), duration(cost.database), duration(cost.valkey)]
+            for cost in found
+        ),
+    )
 
 
 def clients(found: Sequence[ClientShare]) -> str:
-    lines = ["| load | client's share of a core | others' share of the machine |", "|---|---|---|"]
-    lines += [f"| {each.load} | {each.share:.0%} | {each.elsewhere:.0%} |" for each in found]
-    return "\n".join(lines)
+    return _table(
+        ["load", "client's share of a core", "others' share of the machine"],
+        ([each.load, f"{each.share:.0%}", f"{each.elsewhere:.0%}"] for each in found),
+    )
 
 
-def amount(value: float, unit: str) -> str:
-    """Three significant digits, whole above a thousand, and the unit."""
-    if abs(value) >= 1000:
-        number = f"{value:,.0f}".replace(",", " ")
-    else:
-        digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-        number = f"{value:.{digits}f}"
-    return f"{number}{unit}" if unit.startswith("/") or not unit else f"{number} {unit}"
+def settings(results: Results) -> str:
+    parts = [
+        ", ".join(f"{name} {version}" for name, version in results.versions.items()) + ".",
+        "PostgreSQL: " + ", ".join(f"`{name}={value}`" for name, value in results.settings.items()) + ".",
+        "Raised limits: " + ", ".join(f"`{name}={value}`" for name, value in results.limits.items()) + ".",
+        "Sizes: " + ", ".join(f"{name} {value:g}" for name, value in results.sizes.items()) + "."
+        f" The run took {count(results.took_s / 60)} minutes.",
+    ]
+    return "\n\n".join(parts)
 
 
 def _bound(row: Row, bound: float | None) -> str:
     if bound is None:
         return ""
     sign = "≥" if row.is_least else "≤"
-    return f"{sign} {amount(bound, row.unit)} {'met' if row.meets(bound) else '**not met**'}"
+    digits = f"{bound:g}" if bound < 1000 else count(bound)
+    unit = row.unit if row.unit.startswith("/") or not row.unit else f" {row.unit}"
+    return f"{sign} {digits}{unit}: {'met' if row.meets(bound) else '**not met**'}"
 
 
-def _absolute(row: Row) -> str:
+def _behind(row: Row) -> str:
     parts = [f"{figure.name} {amount(figure.value, figure.unit)}" for figure in row.figures]
+    if len(row.rounds) > 1:
+        parts.append(f"rounds {amount(min(row.rounds), row.unit)} to {amount(max(row.rounds), row.unit)}")
     if row.faults:
-        parts.append("**faults: " + ", ".join(f"{name} {count}" for name, count in row.faults.items()) + "**")
+        parts.append("**faults: " + ", ".join(f"{name} {times}" for name, times in row.faults.items()) + "**")
     if row.note:
         parts.append(row.note)
     return "; ".join(parts)
 
 
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
 def main(results: Path, target: Path) -> None:
+    """Write the page of a results file. Raises ``msgspec.ValidationError``."""
     target.write_text(page(read(results.read_bytes())))
 
 

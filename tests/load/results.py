@@ -66,6 +66,11 @@ class ClientShare(msgspec.Struct, frozen=True):
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
+    @property
+    def is_faultless(self) -> bool:
+        """Everything was measured, and nothing happened that should never."""
+        return not self.failures and not any(row.faults for row in self.rows)
+
     version: str
     machine: dict[str, str]
     versions: dict[str, str]
@@ -76,6 +81,9 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     sizes: dict[str, float]
     took_s: float
     rows: list[Row]
+    """In the order of the scenarios."""
+    failures: dict[str, str] = {}
+    """Scenarios that ended without a result, and why."""
     costs: list[Cost]
     clients: list[ClientShare]
 

@@ -33,11 +33,14 @@ class Sizes:
     storm_rounds: int = 3
     storm_s: float = 8.0
     storm_rate: float = 200.0
+    storm_sockets: int = 32
+    """Logins at the same time: half of the hash queue, so none is refused."""
 
 
 FULL = Sizes()
 QUICK = Sizes(
-    rounds=3,
+    rounds=2,
+    warm_up_s=0.5,
     measured_s=2.0,
     singles_s=1.0,
     commits=100,
@@ -54,3 +57,27 @@ QUICK = Sizes(
     storm_rounds=1,
     storm_s=4.0,
 )
+
+TINY = Sizes(
+    rounds=1,
+    warm_up_s=0.1,
+    measured_s=0.4,
+    pairs=4,
+    singles_s=0.3,
+    commits=5,
+    stubs=1_000,
+    idle=200,
+    few_idle=5,
+    idle_s=0.5,
+    bystander_rounds=1,
+    drained_by_one=40,
+    recipients=4,
+    drained_by_each=5,
+    drain_rounds=1,
+    reconnects=20,
+    reconnect_rounds=1,
+    storm_rounds=1,
+    storm_s=1.5,
+    storm_sockets=4,
+)
+"""Proves that the harness works, and nothing about speed."""

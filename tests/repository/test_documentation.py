@@ -8,12 +8,23 @@ from pathlib import Path
 import pytest
 
 from construct_site import env, reference
+from tests.load import report, results
+from tests.load.bench import NUMBERS
 
+DOCS = env.REPOSITORY / "docs"
 PAGES = [*env.REPOSITORY.glob("*.md"), *env.REPOSITORY.glob("docs/**/*.md")]
 
 
 def test_the_configuration_page_is_what_make_docs_writes() -> None:
     assert reference.CONFIGURATION.read_text() == reference.configuration_page(), "run make docs"
+
+
+def test_the_benchmarks_page_is_what_its_results_say() -> None:
+    found = results.read((DOCS / "benchmarks.json").read_bytes())
+    assert (DOCS / "benchmarks.md").read_text() == report.page(found)
+    # A page of some scenarios would hide the others.
+    assert {row.scenario for row in found.rows} == set(NUMBERS)
+    assert found.is_faultless
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(env.REPOSITORY)))

@@ -12,9 +12,9 @@ import psycopg
 from tests.load.client import LoadClient
 from tests.load.commands.crowds import CloseCrowd
 from tests.load.commands.relaying import OpenPairs, PairSeats, Relay, Relayed
-from tests.load.measuring import Record, add_up, percentile
+from tests.load.measuring import Record, add_up, percentile, usage_of
 from tests.load.results import Figure, Row
-from tests.load.scenarios.relay import pairs_of
+from tests.load.scenarios.loads import pairs_of
 from tests.load.sizes import Sizes
 from tests.load.stage import Stage, strangers
 
@@ -44,14 +44,18 @@ def run(stage: Stage, sizes: Sizes, record: Record) -> None:
         client.call(OpenPairs("construct", ours))
         client.call(OpenPairs("bare", theirs))
         rounds, commits, durable_runs, bare_runs = [], [], [], []
+        usages = []
         for _ in range(sizes.rounds):
             bare_runs.append(_one_by_one(client, "bare", theirs, sizes))
             commits.append(commit_p50_s(construct.database_url, sizes.commits))
-            durable_runs.append(_one_by_one(client, "construct", ours, sizes))
+            with usage_of(stage, construct.nodes, [client]) as usage:
+                durable_runs.append(_one_by_one(client, "construct", ours, sizes))
+            usages.append(usage)
             less_commit_s = _p50_s(durable_runs[-1]) - commits[-1]
             rounds.append(less_commit_s / _p50_s(bare_runs[-1]))
         for crowd in ("construct", "bare"):
             client.call(CloseCrowd(crowd))
+    record.client("one message at a time", (each.client_cpu_share for each in durable_runs), usages)
     record.row(
         Row(
             scenario="5",
