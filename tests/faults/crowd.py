@@ -240,7 +240,7 @@ class Device:
 
     def _confirm(self) -> None:
         ids, self._to_confirm = self._to_confirm, []
-        if self._socket is not None:
+        if self._socket is not None and self.is_connected:
             self._socket.send(packed("received", {"messageIds": ids}))
 
     def _begin(self) -> None:

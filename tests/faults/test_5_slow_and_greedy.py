@@ -24,7 +24,7 @@ FILLING_PER_S = 10_000
 
 
 async def test_each_connection_on_a_slow_link_leaves_fewer_messages_waiting(
-    cluster: Cluster, crowd: Crowd, size: Size
+    cluster: Cluster, crowd: Crowd, size: Size, report: Callable[[Verdict], None]
 ) -> None:
     here, there = cluster.servers
     (person,) = await cluster.accounts(1)
@@ -45,6 +45,10 @@ async def test_each_connection_on_a_slow_link_leaves_fewer_messages_waiting(
                 left.append(waiting(cluster.factory.backing, person.user_id))
     assert left == sorted(set(left), reverse=True), "strictly fewer each time"
     assert growth.bytes < GROWTH_BYTES
+    crowd.add(person, lambda _attempt: there.port)
+    verdict = await crowd.settle()
+    report(verdict)
+    assert verdict.faults == {}
 
 
 async def test_a_full_mailbox_is_drained_and_costs_the_server_little_memory(

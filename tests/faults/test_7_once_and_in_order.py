@@ -17,6 +17,7 @@ from tests.faults.ledger import Verdict
 from tests.faults.sizes import Size
 from tests.live.dialogue import WAIT_S, Dialogue, chat_message, chat_messages, code_of
 from tests.live.nodes import Sockets
+from tests.services import RedisServer
 
 Report = Callable[[Verdict], None]
 
@@ -25,6 +26,9 @@ REPEATS = 20
 REST_S = 0.004
 """After each message: half of what is sent to the slow reader can it read in the same time."""
 SLACK = 3
+MOMENTS = 3
+WRITE_S = 0.3
+"""Time in which a server writes what it was sent into the database."""
 STUB_S = 1.0
 """Time in which the last confirmations reach the database."""
 
@@ -104,6 +108,60 @@ async def test_of_two_sockets_on_two_servers_the_slow_one_gets_everything_too(
     assert verdict.faults == {}
     assert verdict.again == 0
     assert crowd.close_codes == {}
+
+
+@contextmanager
+def commits_held_up(url: str) -> Iterator[None]:
+    """Whoever writes into the mailbox has written, and cannot commit before the end of the context."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NULL; END'"
+        )
+        connection.execute(
+            "CREATE TRIGGER wait_for_test AFTER INSERT ON messaging_mailboxmessage"
+            " EXECUTE FUNCTION wait_for_test()"
+        )
+        try:
+            connection.execute("SELECT pg_advisory_lock(1)")
+            try:
+                yield
+            finally:
+                connection.execute("SELECT pg_advisory_unlock(1)")
+        finally:
+            connection.execute("DROP FUNCTION wait_for_test CASCADE")
+
+
+async def test_what_two_servers_store_at_the_same_moment_keeps_its_order(
+    cluster: Cluster, sockets: Sockets, valkey: RedisServer
+) -> None:
+    """One server is about to commit a message when its sender, cut off, sends it and the next one to the other.
+
+    No ring helps: the channel layer is away.
+    """
+    here, there = cluster.servers
+    url = cluster.factory.backing.environment["DATABASE_URL"]
+    alice, a = await sockets.register(here)
+    bob, b = await sockets.register(there)
+    again, _ = await sockets.open_raw(there, answers_pings=True)
+    await again.connect(a)
+    try:
+        for _ in range(MOMENTS):
+            first, second = chat_messages(a, b, 2)
+            valkey.kill()
+            with commits_held_up(url):
+                await alice.tell("sendMessage", first)
+                await asyncio.sleep(WRITE_S)
+                # Written together, they go into one batch.
+                await asyncio.gather(again.tell("sendMessage", first), again.tell("sendMessage", second))
+                await asyncio.sleep(WRITE_S)
+            assert await answers(alice, 1) == ["ack"]
+            assert await answers(again, 2) == ["ack", "ack"]
+            assert await bob.messages(2) == [first, second]
+            valkey.start()
+    finally:
+        valkey.kill()
+        valkey.start()
 
 
 @contextmanager
