@@ -4,6 +4,10 @@
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
+# How often `make faults` repeats, and how long `make soak` goes on.
+N := 1
+MINUTES := 10
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -15,7 +19,7 @@ export CONSTRUCT_ENVIRONMENT := development
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo admin test bench check format docs lock clean
+.PHONY: help run demo admin test faults soak bench check format docs lock clean
 
 help: ## List the chores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +36,13 @@ admin: $(VENV)/installed-run ## Create a staff user for /admin/
 
 test: $(VENV)/installed-dev ## Run every test, also on PostgreSQL and Valkey (ARGS="-k word" selects)
 	@$(BIN)/python -m tests.run $(ARGS)
+
+faults: $(VENV)/installed-dev ## Kill things under load and count what was lost, at full size (N=10 times in a row)
+	@for round in $$(seq $(N)); do \
+		echo "Round $$round of $(N)"; $(BIN)/python -m pytest -q tests/faults --fault-size=full $(ARGS) || exit 1; done
+
+soak: $(VENV)/installed-dev ## Restart everything at random under load (MINUTES=60), then look at losses and memory
+	@$(BIN)/python -m tests.faults.soak $(MINUTES)
 
 bench: $(VENV)/installed-dev ## Measure everything and write docs/benchmarks.md (ARGS="--quick --only 1,4" only tries)
 	@$(BIN)/python -m tests.load.bench $(or $(ARGS),--json docs/benchmarks.json --page docs/benchmarks.md)

@@ -89,7 +89,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CHANNEL_LAYERS: dict[str, Any] = {
     "default": {
-        "BACKEND": "messaging.doorbell.DoorbellLayer",
+        "BACKEND": "messaging.layer.DoorbellLayer",
         "CONFIG": {"hosts": [CONSTRUCT.redis_url], "prefix": "construct"},
     }
     if CONSTRUCT.redis_url

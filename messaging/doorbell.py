@@ -1,75 +1,54 @@
-"""The doorbell: tells other processes that something was stored. A hint, never the truth.
-
-:class:`DoorbellLayer` is channels-redis' pub/sub layer with one addition: many
-publishes in one round trip, with the number of receivers of each. The stock
-layer publishes one at a time behind a lock (measured: 4 000 a second; pipelined,
-40 000) and drops the counts.
-"""
+"""The doorbell: tells other processes that something was stored. A hint, never the truth."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any, Protocol, cast
+from typing import Any
 
 import structlog
-from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.exceptions import RedisError
+
+from messaging.layer import Rings
 
 log = structlog.get_logger(__name__)
 
 _WAITING_RINGS = 10_000
+_WAITING_BYTES = 16 * 1024 * 1024
 _RINGS_A_ROUND = 500
-
-
-class DoorbellLayer(RedisPubSubChannelLayer):  # type: ignore[misc] # channels-redis carries no types
-    """The pub/sub channel layer, able to ring many groups at once."""
-
-    async def ring_many(self, rings: list[tuple[str, dict[str, Any]]]) -> list[int]:
-        """Publish each (group, message), in order, in one round trip a Redis host.
-
-        Returns for each how many processes received it. Raises ``RedisError`` or ``OSError``.
-        """
-        layer = self._get_layer()
-        counts = [0] * len(rings)
-        by_shard: dict[Any, list[tuple[int, str, bytes]]] = {}
-        for position, (group, message) in enumerate(rings):
-            name = layer._get_group_channel_name(group)  # noqa: SLF001 - the layer keeps the naming to itself
-            by_shard.setdefault(layer._get_shard(name), []).append((position, name, self.serialize(message)))  # noqa: SLF001
-        for shard, publishes in by_shard.items():
-            shard._ensure_redis()  # noqa: SLF001 - opens the connection on first use
-            async with shard._redis.pipeline(transaction=False) as pipeline:  # noqa: SLF001
-                for _, name, data in publishes:
-                    pipeline.publish(name, data)
-                answers = await pipeline.execute()
-            for (position, _, _), count in zip(publishes, answers, strict=True):
-                counts[position] = count
-        return counts
-
-
-class RingLayer(Protocol):
-    """A channel layer that other processes share."""
-
-    async def ring_many(self, rings: list[tuple[str, dict[str, Any]]]) -> list[int]: ...
+_AWAY_S = 1.0
+"""After a failure nothing is rung for so long: whoever rings hears at once that nobody heard it."""
 
 
 class Doorbell:
     """Rings in the order of the calls, together where several wait. Errors of the layer end as "nobody heard it"."""
 
-    def __init__(self, layer: RingLayer) -> None:
+    def __init__(self, layer: Rings) -> None:
         self._layer = layer
         self._waiting: deque[tuple[str, dict[str, Any], asyncio.Future[int]]] = deque()
+        self._waiting_bytes = 0
+        self._away_until = 0.0
+        self._loop = asyncio.get_running_loop()
         self._ringer: asyncio.Task[None] | None = None
 
     def ring(self, group: str, message: dict[str, Any]) -> asyncio.Future[int]:
-        """The future gives how many processes heard it, this one included where it is in the group; 0 on failure."""
-        heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if len(self._waiting) >= _WAITING_RINGS:
+        """The future gives how many processes heard it, this one included where it is in the group; 0 on failure.
+
+        Rings that would make more than 10 000, or 16 MiB of frames, wait are given up.
+        """
+        heard: asyncio.Future[int] = self._loop.create_future()
+        size = _size(message)
+        if (
+            len(self._waiting) >= _WAITING_RINGS
+            or self._waiting_bytes + size > _WAITING_BYTES
+            or self._loop.time() < self._away_until
+        ):
             heard.set_result(0)
             return heard
         self._waiting.append((group, message, heard))
+        self._waiting_bytes += size
         if self._ringer is None:
-            self._ringer = asyncio.create_task(self._ring_all())
+            self._ringer = self._loop.create_task(self._ring_all())
         return heard
 
     async def close(self) -> None:
@@ -81,6 +60,7 @@ class Doorbell:
         try:
             while self._waiting:
                 rings = [self._waiting.popleft() for _ in range(min(len(self._waiting), _RINGS_A_ROUND))]
+                self._waiting_bytes -= sum(_size(message) for _, message, _ in rings)
                 counts = await self._try_twice([(group, message) for group, message, _ in rings])
                 for (_, _, heard), count in zip(rings, counts, strict=True):
                     if not heard.done():
@@ -96,9 +76,9 @@ class Doorbell:
             except (RedisError, OSError) as error:
                 failure = error
         log.warning("doorbell not heard", rings=len(rings), error=type(failure).__name__)
+        self._away_until = self._loop.time() + _AWAY_S
         return [0] * len(rings)
 
 
-def as_ring_layer(layer: object) -> RingLayer | None:
-    """The layer, if it reaches other processes."""
-    return cast("RingLayer", layer) if hasattr(layer, "ring_many") else None
+def _size(message: dict[str, Any]) -> int:
+    return len(message.get("frame", b""))

@@ -17,7 +17,6 @@ import structlog
 from channels.layers import BaseChannelLayer
 from django.conf import settings
 from django.db import Error
-from redis.exceptions import RedisError
 
 from accounts import services as accounts
 from construct_site import events
@@ -27,7 +26,8 @@ from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded, user_group
 from construct_site.logs import describe_error
 from messaging.connection import Connection
-from messaging.doorbell import Doorbell, as_ring_layer
+from messaging.doorbell import Doorbell
+from messaging.layer import as_ring_layer
 from messaging.mailbox.letters import Page
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing, Unreadable
@@ -35,7 +35,6 @@ from messaging.subscriptions import Subscriptions
 
 log = structlog.get_logger(__name__)
 
-_LAYER_WAIT_S = 1.0
 _PROBE_S = 2.0
 _SWEEP_USERS = 500
 """Users of one query of the sweep."""
@@ -55,20 +54,22 @@ class Hub:
         self._subscriptions = (
             Subscriptions(self._subscribe, self._unsubscribe, self._ring_self) if ring_layer else None
         )
+        self._ring_layer = ring_layer
         self._channel: str | None = None
         self._channel_opening = asyncio.Lock()
-        self._receiver: asyncio.Task[None] | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._joiner: asyncio.Task[None] | None = None
+        self._resyncer: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         events.listen(self._on_local_event)
-        if self._doorbell is not None:
-            self._receiver = asyncio.create_task(self._receive())
+        if self._ring_layer is not None:
+            self._ring_layer.listen(self._on_layer_message, self._on_layer_restored)
         self._sweeper = asyncio.create_task(self._sweep_again_and_again())
 
     async def close(self) -> None:
         events.stop_listening()
-        for task in (self._sweeper, self._receiver):
+        for task in (self._sweeper, self._joiner, self._resyncer):
             # More than once: redis-py loses a cancellation that meets it while it connects.
             while task is not None and not task.done():
                 task.cancel()
@@ -209,25 +210,18 @@ class Hub:
                 self._channel = await self._layer.new_channel()
             return self._channel
 
-    async def _receive(self) -> None:
-        while True:
-            try:
-                message = await self._layer.receive(await self._own_channel())
-            except (RedisError, OSError) as error:
-                log.warning("channel layer away", error=type(error).__name__)
-                await asyncio.sleep(_LAYER_WAIT_S)
-                continue
-            try:
-                self._on_layer_message(message)
-            except Exception as error:  # noqa: BLE001 - another version's message must not end the receiving
-                log.error("layer message not understood", error=describe_error(error))
-
     def _on_layer_message(self, message: dict[str, Any]) -> None:
-        if message.get("node") == self._node:
-            if message["type"] == "joined" and self._subscriptions is not None:
+        try:
+            self._take_ring(message)
+        except Exception as error:  # noqa: BLE001 - another version's message must not end the receiving
+            log.error("layer message not understood", error=describe_error(error))
+
+    def _take_ring(self, message: dict[str, Any]) -> None:
+        if message["type"] == "joined":
+            if message["node"] == self._node and self._subscriptions is not None:
                 self._subscriptions.echo(UUID(bytes=message["user"]))
             return
-        if message["type"] == "joined":
+        if message.get("node") == self._node:
             return
         if message["type"] == "event":
             self._apply(events.from_layer_message(message))
@@ -241,6 +235,22 @@ class Hub:
                 return
         for connection in present:
             connection.look()
+
+    def _on_layer_restored(self) -> None:
+        """Rings were lost while the layer was away."""
+        if self._resyncer is None or self._resyncer.done():
+            self._resyncer = asyncio.create_task(self._resync())
+
+    async def _resync(self) -> None:
+        """Once rings reach this process again, look for what they missed: at once, not with the next sweep."""
+        assert self._subscriptions is not None  # noqa: S101 - there is a layer
+        while user_id := next(iter(self._connections), None):
+            if await self._subscriptions.are_in_force(user_id):
+                break
+        try:
+            await self.sweep()
+        except Error as error:
+            log.warning("sweep failed", error=type(error).__name__)
 
     # The sweep
 
@@ -262,10 +272,14 @@ class Hub:
         for users in batched(list(self._connections), _SWEEP_USERS):
             await self._end_dead_sessions(users)
             await self._look_where_more_waits(users)
-            if self._subscriptions is not None:
-                for user_id in users:
-                    if user_id in self._connections and not self._subscriptions.is_joined(user_id):
-                        await self._subscriptions.join(user_id)
+        if self._subscriptions is not None and (self._joiner is None or self._joiner.done()):
+            self._joiner = asyncio.create_task(self._join_all(self._subscriptions))
+
+    async def _join_all(self, subscriptions: Subscriptions) -> None:
+        """Join the groups that are not; apart from the sweep, because each try takes 1 s while the layer is away."""
+        missing = [user for user in self._connections if not subscriptions.is_joined(user)]
+        for users in batched(missing, _SWEEP_USERS):
+            await asyncio.gather(*(subscriptions.join(user) for user in users if user in self._connections))
 
     async def _end_dead_sessions(self, users: Sequence[UUID]) -> None:
         connections = [connection for user in users for connection in self._connections.get(user, ())]

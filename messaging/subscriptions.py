@@ -50,6 +50,18 @@ class Subscriptions:
             task = self._joining[user_id] = asyncio.create_task(self._join(user_id))
         await asyncio.wait([task])
 
+    async def are_in_force(self, user_id: UUID) -> bool:
+        """After the connection was lost and made anew: whether a ring to the user's group comes back, within 1 s.
+
+        All groups are subscribed by one command, so one speaks for all.
+        """
+        try:
+            async with asyncio.timeout(_JOIN_S):
+                await self._await_echo(user_id)
+        except TimeoutError:
+            return False
+        return True
+
     def leave(self, user_id: UUID) -> None:
         """Leave in the background."""
         self._joined.discard(user_id)

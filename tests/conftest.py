@@ -1,6 +1,6 @@
 """What every test shares. Two markers say where a test belongs; both follow from its path.
 
-`live`: under `tests/live` or `tests/load`, starts servers of its own. `pure`: touches neither the
+`live`: under `tests/live`, `tests/faults` or `tests/load`, starts servers of its own. `pure`: touches neither the
 database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
 """
 
@@ -18,7 +18,7 @@ import redis
 from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
-LIVE = ("live", "load")
+LIVE = ("live", "faults", "load")
 PURE = (
     "accounts/services/test_rules.py",
     "accounts/test_folding.py",
@@ -61,6 +61,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--real-services",
         action="store_true",
         help="run only what uses the database or the channel layer (pass 2 of `make test`; see tests/run.py)",
+    )
+    parser.addoption(
+        "--fault-size",
+        choices=["short", "full"],
+        default="short",
+        help="how much each test of tests/faults does (`make faults` runs the full size)",
     )
 
 

@@ -58,64 +58,125 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def postgresql(*settings: str) -> Iterator[str]:
-    """A PostgreSQL server with an empty database; yields the address of its superuser.
+class PostgresqlServer:
+    """A PostgreSQL server that can be stopped or crashed; :meth:`start` serves the same data on the same port again."""
 
-    `settings` are further ones, each as `--name=value`.
-    """
-    with tempfile.TemporaryDirectory(prefix="construct-postgresql-") as directory:
-        home, password, port = Path(directory), secrets.token_urlsafe(24), free_port()
-        binaries, account = _installation(home)
-        _initialise(binaries, home, password, account)
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *(binaries / "postgres", "-D", home / "data", f"--port={port}"),
-                    *(*POSTGRESQL_SETTINGS, *settings),
-                ],
-                cwd=home,
+    def __init__(self, home: Path, *settings: str) -> None:
+        """Make an empty cluster in the directory `home`; nothing runs yet. `settings`: each as `--name=value`."""
+        password, self._home, self._port = secrets.token_urlsafe(24), home, free_port()
+        self._settings = (f"--port={self._port}", *POSTGRESQL_SETTINGS, *settings)
+        self._binaries, self._account = _installation(home)
+        _initialise(self._binaries, home, password, self._account)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self._port}/postgres"
+        """The superuser's address of the database that is always there."""
+
+    def start(self) -> None:
+        """Return once it answers. Raises RuntimeError after 60 s, or if it ended."""
+        with (self._home / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._binaries / "postgres", "-D", self._home / "data", *self._settings],
+                cwd=self._home,
                 stdout=log,
                 stderr=log,
                 # In a session of its own: Ctrl-C must not stop it before those who use it.
                 start_new_session=True,
-                **account,
+                **self._account,
             )
-        url = f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"
+        _await_postgresql(self.url, self._process, self._home / "log")
+
+    def stop(self) -> None:
+        """End the sessions, then the server ("fast")."""
+        self._signal(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End at once ("immediate"): no checkpoint is written, and the next start recovers from the log."""
+        self._signal(signal.SIGQUIT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            _stop(self._process, number)
+            self._process = None
+
+
+@contextmanager
+def postgresql_server(*settings: str) -> Iterator[PostgresqlServer]:
+    """A running PostgreSQL server with an empty database. `settings` are further ones, each as `--name=value`."""
+    with tempfile.TemporaryDirectory(prefix="construct-postgresql-") as directory:
+        server = PostgresqlServer(Path(directory), *settings)
         try:
-            _await_postgresql(url, process, home / "log")
-            yield url
+            server.start()
+            yield server
         finally:
-            _stop(process, signal.SIGINT)  # PostgreSQL's "fast": ends the sessions, then itself
+            server.stop()
+
+
+@contextmanager
+def postgresql(*settings: str) -> Iterator[str]:
+    """As :func:`postgresql_server`; yields the address of its superuser."""
+    with postgresql_server(*settings) as server:
+        yield server.url
+
+
+class RedisServer:
+    """A Valkey server that keeps nothing on disk: each :meth:`start` gives an empty one on the same port."""
+
+    def __init__(self) -> None:
+        port = free_port()
+        self._server = ValkeyServer(port=port, databases=REDIS_DATABASES)
+        self.url = f"redis://127.0.0.1:{port}/0"
+
+    def start(self) -> None:
+        # The mask is inherited: Ctrl-C must not stop it before those who use it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._server.start(timeout=START_S)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def kill(self) -> None:
+        """End it by force. Nothing is lost that :meth:`start` would bring back."""
+        self._server.terminate()
+
+    def remove(self) -> None:
+        """End it for good."""
+        self.kill()
+        shutil.rmtree(self._server.data_dir, ignore_errors=True)
+
+
+@contextmanager
+def valkey_server() -> Iterator[RedisServer]:
+    """A running, empty Valkey server."""
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @contextmanager
 def valkey() -> Iterator[str]:
     """An empty Valkey server; yields its address."""
-    server = ValkeyServer(port=free_port(), databases=REDIS_DATABASES)
-    # The mask is inherited: Ctrl-C must not stop it before those who use it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        try:
-            server.start(timeout=START_S)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        yield f"redis://127.0.0.1:{server.port}/0"
-    finally:
-        server.terminate()  # it keeps nothing, so there is nothing to end in order
-        shutil.rmtree(server.data_dir, ignore_errors=True)
+    with valkey_server() as server:
+        yield server.url
 
 
 @contextmanager
 def fresh_database(url: str) -> Iterator[str]:
     """A new database on the PostgreSQL server at `url`, dropped at the end; yields its address."""
     name = f"construct_test_{secrets.token_hex(8)}"
+    # No connection is held meanwhile: a test may restart the server.
+    _run(url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+    finally:
+        _run(url, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _run(url: str, statement: sql.Composed) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield urlsplit(url)._replace(path=f"/{name}").geturl()
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(statement)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ Contract
   :meth:`~messaging.mailbox.mailbox.Mailbox.confirm`, by expiry, with the
   account, or when its encryption key is gone.
 * A message is named by (sender, recipient, id). Of any number of puts of one
-  name, on any number of processes, exactly one stores a row.
+  name, on any number of processes, exactly one stores a row, also while the dedup
+  key that hashes the name is rotated (:mod:`messaging.mailbox.rotation`).
 * Rows of one process are numbered in the order of its puts, so pages keep the
   order of each sender.
 * A confirmed message is never paged again; its stub answers re-sends for

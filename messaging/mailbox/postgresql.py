@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -69,17 +70,13 @@ _LOCK = "SELECT pg_advisory_xact_lock(%s, number) FROM unnest(%s::int4[]) AS num
 
 class PostgresqlStore(Store):
     def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
-        try:
+        with _read_only_is_an_outage():
             try:
                 return super().put(letters, caps, now)
             except IntegrityError:
                 # An account was deleted between the snapshot and the check of the foreign key, which
                 # spoilt the whole batch. The next snapshot has no such recipient.
                 return super().put(letters, caps, now)
-        except InternalError as error:
-            if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
-                raise OperationalError("the database is read-only") from error
-            raise
 
     def _lock_pairs(self, letters: Sequence[Letter]) -> None:
         with connection.cursor() as cursor:
@@ -140,6 +137,17 @@ class PostgresqlStore(Store):
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
     ) -> list[tuple[Any, ...]]:
         return _run(_PAGE, (recipient_id, handed, messages + 1, messages, size))
+
+
+@contextmanager
+def _read_only_is_an_outage() -> Iterator[None]:
+    """To Django a refusal of writes is an ``InternalError``; to the mailbox it is no fault of a letter."""
+    try:
+        yield
+    except InternalError as error:
+        if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
+            raise OperationalError("the database is read-only") from error
+        raise
 
 
 def _pair_locks(letters: Sequence[Letter]) -> list[int]:

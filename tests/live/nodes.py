@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,9 +16,10 @@ from uuid import UUID
 import psycopg
 from websockets.asyncio.client import connect
 
+from construct_site.env import REPOSITORY
 from tests.live.dialogue import POLL_S, WAIT_S, Dialogue, Person
 from tests.live.raw import RawSocket
-from tests.live.server import Backing, Server
+from tests.live.server import Backing, Server, environment_of
 
 SHARED_SETTINGS: Mapping[str, str] = {
     # All tests come from one address.
@@ -64,6 +67,18 @@ def query(backing: Backing, statement: str, *values: object) -> list[tuple[Any, 
     file = Path(backing.environment["CONSTRUCT_DATA_DIR"]) / "construct.sqlite3"
     with closing(sqlite3.connect(file)) as connection:
         return connection.execute(statement.replace("{}", "?"), values).fetchall()
+
+
+def run_in_another_process(backing: Backing, code: str) -> None:
+    """Run Django code in a process that serves nobody. Raises ``subprocess.CalledProcessError``."""
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code],
+        cwd=REPOSITORY,
+        env=environment_of(backing, **SHARED_SETTINGS),
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
 
 
 @dataclass

@@ -110,7 +110,9 @@ class RawSocket:
             self._write(CLOSE, struct.pack("!H", 1000))
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(self._task), 5)
-        self.abort()
+        # Of a connection that the server ended nothing is left to cut.
+        if not self._reader.at_eof():
+            self.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
 from tests.live.dialogue import Dialogue, packed
 from tests.live.nodes import Nodes, Sockets
 from tests.live.raw import RawSocket
+from tests.load.processes import resident_bytes
 
 SETTINGS = {"CONSTRUCT_LIMITS": "off"}
 MEBIBYTE = 1024 * 1024
 PAGE_BYTES = 4096
-
-
-def resident_bytes(process_id: int) -> int:
-    return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
 async def write_on_and_on(raw: RawSocket, request: bytes) -> None:

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
-from construct_site.env import REPOSITORY
 from tests.live.dialogue import Dialogue, Person, chat_message
-from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, query
-from tests.live.server import environment_of
+from tests.live.nodes import Nodes, Sockets, query, run_in_another_process
 
 EXPIRED = {"type": "sessionExpired"}
 
 
 async def assert_ended(socket: Dialogue) -> None:
     assert await socket.ending() == ([EXPIRED], 4401)
-
-
-def run_in_another_process(nodes: Nodes, code: str) -> None:
-    """Django code in a process that serves nobody."""
-    subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code],
-        cwd=REPOSITORY,
-        env=environment_of(nodes.backing, **SHARED_SETTINGS),
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
 
 
 async def test_a_logout_elsewhere_ends_the_sockets_of_that_session_and_no_other(
@@ -78,7 +62,9 @@ async def test_a_command_in_another_process_ends_sessions(nodes: Nodes, sockets:
     there = await sockets.resume(a, nodes.there)
     bystander, b = await sockets.register(nodes.there)
     user_id = f"__import__('uuid').UUID('{a.user_id}')"
-    run_in_another_process(nodes, f"from accounts import services; services.revoke_sessions({user_id})")
+    run_in_another_process(
+        nodes.backing, f"from accounts import services; services.revoke_sessions({user_id})"
+    )
     # Without a channel layer the sweep finds it.
     for socket in (here, there):
         await assert_ended(socket)
@@ -110,7 +96,7 @@ class AdminBrowser:
 def admin_of(nodes: Nodes, person: Person) -> AdminBrowser:
     """The admin as this person, who is made a superuser."""
     change = f"User.objects.filter(username='{person.username}').update(is_staff=True, is_superuser=True)"
-    run_in_another_process(nodes, f"from accounts.models import User; {change}")
+    run_in_another_process(nodes.backing, f"from accounts.models import User; {change}")
     browser = AdminBrowser(nodes.here.http_url)
     browser.post(
         "/admin/login/?next=/admin/",

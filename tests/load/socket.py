@@ -28,6 +28,8 @@ class LoadSocket(asyncio.Protocol):
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
         self._close_code: int | None = None
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     @classmethod
     async def open(
@@ -38,12 +40,29 @@ class LoadSocket(asyncio.Protocol):
         _, socket = await loop.create_connection(
             lambda: cls(f"{host}:{port}", on_message), host, port, local_addr=(source, 0)
         )
-        await socket.opened
+        try:
+            await socket.opened
+        except BaseException:
+            socket.close()
+            raise
         return socket
 
     def send(self, message: bytes) -> None:
         assert self._transport is not None
         self._transport.write(_header(_BINARY, len(message)) + message)
+
+    async def has_room(self) -> None:
+        """Wait until the server takes what was sent."""
+        await self._has_room.wait()
+
+    def pause(self) -> None:
+        """Read nothing until :meth:`resume`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def close(self) -> None:
         if self._transport is not None:
@@ -78,6 +97,13 @@ class LoadSocket(asyncio.Protocol):
             self.opened.set_exception(error or ConnectionError("closed during the handshake"))
         if not self.closed.done():
             self.closed.set_result(self._close_code)
+        self._has_room.set()
+
+    def pause_writing(self) -> None:
+        self._has_room.clear()
+
+    def resume_writing(self) -> None:
+        self._has_room.set()
 
     def _read_frames(self) -> None:
         buffer = self._buffer

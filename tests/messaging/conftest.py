@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from messaging.doorbell import DoorbellLayer
+from messaging.layer import DoorbellLayer
 from messaging.mailbox.letters import Caps
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing

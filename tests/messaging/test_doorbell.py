@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from typing import Any
 from uuid import uuid4
@@ -13,8 +14,9 @@ from channels.layers import InMemoryChannelLayer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from messaging import doorbell as doorbell_module
-from messaging.doorbell import Doorbell, DoorbellLayer, as_ring_layer
-from tests.messaging.doubles import PATIENCE_S, turns
+from messaging.doorbell import Doorbell
+from messaging.layer import DoorbellLayer, as_ring_layer
+from tests.messaging.doubles import PATIENCE_S, turns, until
 from tests.services import free_port
 
 Layers = tuple[DoorbellLayer, DoorbellLayer]
@@ -108,9 +110,10 @@ async def test_a_connection_that_the_server_dropped_costs_nothing(
     await joined(listening, group)
     doorbell = Doorbell(ringing)
     assert await heard(doorbell.ring(group, {"n": 1})) == 1
-    shard = ringing._get_layer()._shards[0]
+    publisher = ringing._get_layer()._shards[0]._redis
+    assert publisher is not None
     with redis.Redis.from_url(shared_redis) as admin:
-        admin.client_kill_filter(_id=str(await shard._redis.client_id()))
+        admin.client_kill_filter(_id=str(await publisher.client_id()))
     assert await heard(doorbell.ring(group, {"n": 2})) == 1
 
 
@@ -124,7 +127,10 @@ async def test_a_failed_ring_was_heard_by_nobody_and_a_later_one_works(
     assert await heard(doorbell.ring(group, {"n": 1})) == 0
     assert "doorbell not heard" in caplog.text
     assert "secret" not in caplog.text
-    assert await heard(doorbell.ring(group, {"n": 2})) == 1
+    # For a moment nobody waits for a layer that is away.
+    assert doorbell.ring(group, {"n": 2}).result() == 0
+    doorbell._away_until = 0.0
+    assert await heard(doorbell.ring(group, {"n": 3})) == 1
 
 
 async def test_a_server_that_is_not_there_hears_nothing() -> None:
@@ -148,7 +154,61 @@ async def test_beyond_the_queue_a_ring_is_given_up_at_once(
     assert not any(future.done() for future in (under_way, *waiting))
     layer.gate.set()
     await asyncio.gather(under_way, *waiting)
-    assert layer.rounds == [1, 2]
+
+
+async def test_bytes_fill_the_queue_too(layers: Layers, group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorbell_module, "_WAITING_BYTES", 100)
+    layer = FaultyLayer(layers[0])
+    layer.gate.clear()
+    doorbell = Doorbell(layer)
+    under_way = doorbell.ring(group, {"frame": bytes(60)})
+    await turns()
+    waiting = doorbell.ring(group, {"frame": bytes(60)})
+    assert doorbell.ring(group, {"frame": bytes(60)}).result() == 0
+    layer.gate.set()
+    await asyncio.gather(under_way, waiting)
+    assert await heard(doorbell.ring(group, {"frame": bytes(100)})) == 0, "the group is empty"
+    assert layer.rounds == [1, 1, 1]
+
+
+async def test_a_layer_that_hangs_counts_as_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        layer = DoorbellLayer(hosts=[f"redis://127.0.0.1:{silent.getsockname()[1]}"], prefix="construct")
+        assert await heard(Doorbell(layer).ring("user.x", {"n": 1})) == 0
+        await layer.flush()
+
+
+async def test_a_listener_is_given_what_groups_are_sent(layers: Layers, group: str) -> None:
+    ringing, listening = layers
+    taken: list[dict[str, Any]] = []
+    listening.listen(taken.append, lambda: None)
+    await joined(listening, group)
+    for start in (0, 300):
+        rings = [(group, {"n": number}) for number in range(start, start + 300)]
+        assert await ringing.ring_many(rings) == [1] * 300
+    await until(lambda: len(taken) == 600)
+    assert taken == [{"n": number} for number in range(600)]
+
+
+async def test_a_listener_is_told_when_the_layer_is_back(
+    layers: Layers, group: str, shared_redis: str
+) -> None:
+    ringing, listening = layers
+    taken: list[dict[str, Any]] = []
+    restored: list[bool] = []
+    listening.listen(taken.append, lambda: restored.append(True))
+    await joined(listening, group)
+    await ringing.ring_many([(group, {"n": 1})])
+    await until(lambda: len(taken) == 1)
+    with redis.Redis.from_url(shared_redis) as admin:
+        admin.client_kill_filter(_type="pubsub")
+    await until(lambda: bool(restored))
+    await until(lambda: _is_heard(ringing, group))
+    assert len(restored) == 1
+
+
+async def _is_heard(layer: DoorbellLayer, group: str) -> bool:
+    return await layer.ring_many([(group, {"n": 2})]) == [1]
 
 
 async def test_who_stops_waiting_stops_no_ring(layers: Layers, group: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
+import redis
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer
 from django.db import OperationalError
 
@@ -18,14 +20,14 @@ from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.events import SessionsEnded, as_layer_message, send_on_commit, user_group
 from messaging import hub as hub_module
 from messaging.connection import Connection, Identity
-from messaging.doorbell import DoorbellLayer
 from messaging.hub import Hub
+from messaging.layer import DoorbellLayer
 from messaging.mailbox.letters import Letter
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing
 from tests.messaging.conftest import Amounts
 from tests.messaging.doubles import PATIENCE_S, RecordingSocket, turns, until
-from tests.messaging.mailbox.conftest import make_recipient
+from tests.messaging.mailbox.conftest import make_letter, make_recipient
 from tests.services import free_port
 
 FRAME = b"a frame"
@@ -309,6 +311,28 @@ class TestTwoProcesses:
         await layers[0].group_send(user_group(user_id), as_layer_message(SessionsEnded(user_id)))
         await until(lambda: all(device.socket.expiries for device in devices))
         assert [device.socket.expiries for device in devices] == [1, 1]
+
+    async def test_what_was_missed_while_the_layer_was_away_comes_when_it_is_back(
+        self,
+        make_hub: MakeHub,
+        layers: tuple[DoorbellLayer, DoorbellLayer],
+        amounts: Amounts,
+        mailbox: Mailbox,
+        keys: KeyRing,
+        shared_redis: str,
+    ) -> None:
+        amounts(sweep_s=1000.0)
+        hub = make_hub(layers[0])
+        user_id = await run_in_database_thread(make_recipient, "recipient")
+        phone = await Device(hub, user_id).attach()
+        letter = make_letter(user_id)
+        letter = replace(letter, sealed=keys.encrypt(FRAME, user_id.bytes, letter.name))
+        # Stored, and rung for by nobody.
+        await mailbox.put(letter, lambda _outcome: None)
+        assert phone.frames == []
+        with redis.Redis.from_url(shared_redis) as admin:
+            admin.client_kill_filter(_type="pubsub")
+        await until(lambda: phone.frames == [FRAME])
 
     async def test_a_message_that_nobody_understands_ends_nothing(
         self,

@@ -14,8 +14,8 @@ from channels.layers import InMemoryChannelLayer
 
 from construct_site.errors import ConstructError, ErrorCode
 from messaging.connection import Connection, Identity
-from messaging.doorbell import DoorbellLayer
 from messaging.hub import Hub
+from messaging.layer import DoorbellLayer
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing, Names
 from messaging.protocol import codec
@@ -267,6 +267,9 @@ class TestOtherProcesses:
             async def ring_many(self, rings: list[Any]) -> list[int]:
                 await asyncio.Event().wait()
                 return [0] * len(rings)
+
+            def listen(self, *_listeners: Any) -> None:
+                pass
 
         relay = make_relay(HangingLayer(), doorbell_s=0.05)
         started_at = asyncio.get_running_loop().time()
