@@ -85,11 +85,6 @@ class Construct:
         """New accounts with open sessions."""
         return accounts.make_people(count, self.environment, password)
 
-    @property
-    def cpu_s(self) -> float:
-        """Processor seconds of the server processes so far."""
-        return sum(processes.cpu_s(node.pid) for node in self.nodes)
-
 
 @dataclass
 class Stage:

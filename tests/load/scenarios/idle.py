@@ -35,8 +35,6 @@ def run(stage: Stage, sizes: Sizes, record: Record, wanted: set[str]) -> None:
         idlers = seats(construct.nodes[0].port, people)
         if "7" in wanted:
             _measure_idle(stage, construct, client, idlers, sizes, record)
-            client.call(CloseCrowd("idle"))
-            wait_until_quiet(construct.nodes)
         if "8" in wanted:
             _measure_bystanders(construct, client, idlers, sizes, record)
 
