@@ -94,7 +94,7 @@ class PostgresqlStore(Store):
         while missing:
             outcomes.update(self._put_once(missing, caps, now))
             missing = [letter for letter in missing if letter.name not in outcomes]
-        return [outcomes[letter.name] for letter in letters]
+        return _with_predecessors(letters, [outcomes[letter.name] for letter in letters])
 
     def _put_once(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> dict[bytes, Outcome]:
         """Outcomes by name; a letter that met another process's uncommitted row of its name is left out."""
@@ -114,15 +114,13 @@ class PostgresqlStore(Store):
             },
         )
         answers = {row[0]: row for row in rows}
-        newest_here: dict[bytes, int] = {}
         outcomes: dict[bytes, Outcome] = {}
         for letter in letters:
             _, row_id, previous_id, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
                 letter.name
             ]
             if row_id is not None:
-                outcome = Outcome(Verdict.STORED, row_id, newest_here.get(letter.pair, previous_id))
-                newest_here[letter.pair] = row_id
+                outcome = Outcome(Verdict.STORED, row_id, previous_id)
             elif earlier_id is not None:
                 outcome = judge_repeat(
                     earlier_id, is_same_body=earlier_body == letter.body, waits=earlier_waits
@@ -154,6 +152,23 @@ def _read_only_is_an_outage() -> Iterator[None]:
         if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
             raise OperationalError("the database is read-only") from error
         raise
+
+
+def _with_predecessors(letters: Sequence[Letter], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes with the rows of this batch as predecessors, where they are newer than what the snapshot showed.
+
+    A repeat counts too: another process may have committed its row after the snapshot
+    was taken, and what follows it here must not overtake it.
+    """
+    newest: dict[bytes, int] = {}
+    chained = []
+    for letter, outcome in zip(letters, outcomes, strict=True):
+        before = newest.get(letter.pair, 0)
+        if outcome.verdict is Verdict.STORED and outcome.previous_id < before:
+            outcome = Outcome(Verdict.STORED, outcome.row_id, before)
+        newest[letter.pair] = max(before, outcome.row_id)
+        chained.append(outcome)
+    return chained
 
 
 def _pair_locks(letters: Sequence[Letter]) -> list[int]:
