@@ -125,6 +125,9 @@ class LoopTransport(asyncio.Protocol):
             if self._transport is not None and not self._is_lost:
                 self._transport.resume_reading()
 
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """autobahn says so at the end. There is none: :attr:`room` takes its place."""
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -7,6 +7,8 @@ from enum import Enum, auto
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 
 class Digests(NamedTuple):
     """What a message is recognised by under one dedup key: keyed hashes of 16 bytes."""
@@ -19,8 +21,7 @@ class Digests(NamedTuple):
     """Of sender and recipient."""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True, gc=False):
     """A message on its way into the mailbox. `name`, `body` and `pair` are its digests under the current key."""
 
     recipient_id: UUID
@@ -47,8 +48,7 @@ class Verdict(Enum):
     FULL = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
     row_id: int = 0
     """The row, where the message waits."""
@@ -63,8 +63,7 @@ def judge_repeat(row_id: int, *, is_same_body: bool, waits: bool) -> Outcome:
     return Outcome(Verdict.REPEATED, row_id) if waits else Outcome(Verdict.CONFIRMED)
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingRow:
+class WaitingRow(msgspec.Struct, frozen=True, gc=False):
     """A waiting message, as paged."""
 
     row_id: int

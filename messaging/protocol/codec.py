@@ -22,7 +22,7 @@ from messaging.protocol.messages import (
     Payload,
     ServerMessage,
 )
-from messaging.protocol.records import read
+from messaging.protocol.records import check_values, read
 
 __all__ = [
     "FRAME_BYTES",
@@ -61,6 +61,10 @@ def decode_request(frame: bytes, max_bytes: int = FRAME_BYTES) -> Request:
 
     Raises :class:`InvalidFrame`, and nothing else, for whatever the bytes are.
     """
+    if frame.startswith(_SEND_PREFIX) and len(frame) <= max_bytes:
+        message = _plain_chat_message(frame)
+        if message is not None:
+            return Request(type="sendMessage", payload=message, request_id=message.id)
     envelope = unpack(frame, max_bytes)
     request_id = _request_id(envelope)
     try:
@@ -69,6 +73,28 @@ def decode_request(frame: bytes, max_bytes: int = FRAME_BYTES) -> Request:
     except InvalidFrame as refusal:
         refusal.request_id = request_id
         raise
+
+
+def _plain_chat_message(frame: bytes) -> ChatMessage | None:
+    """The message of a ``sendMessage`` that is byte for byte what :func:`encode_request` writes; None for any other.
+
+    Nearly all traffic is such frames, and there is nothing in them to be strict about:
+    no key twice, none unknown, no other form of a number. The rest is read with care,
+    in three times the time (4 and 13 µs, 2026-11), with the same result.
+    """
+    payload = frame[len(_SEND_PREFIX) :]
+    try:
+        message = _CHAT_DECODER.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if _ENCODER.encode(message) != payload:
+        return None
+    try:
+        check_values(message)
+    except InvalidFrame as refusal:
+        refusal.request_id = message.id if len(message.id) <= REQUEST_ID_LENGTH_MAX else None
+        raise
+    return message
 
 
 def encode(message: ServerMessage) -> bytes:
@@ -141,6 +167,8 @@ def _server_prefix(name: str) -> bytes:
     return b"\x82" + _ENCODER.encode("type") + _ENCODER.encode(name) + _ENCODER.encode("payload")
 
 
+_SEND_PREFIX = b"\x82" + b"".join(map(_ENCODER.encode, ("type", "sendMessage", "payload")))
+_CHAT_DECODER = msgspec.msgpack.Decoder(ChatMessage)
 _CLIENT_TYPES: dict[type[Payload], str] = {record: name for name, record in CLIENT_MESSAGES.items()}
 _SERVER_PREFIXES: dict[type[Payload], bytes] = {
     record: _server_prefix(name) for name, record in SERVER_MESSAGES.items()

@@ -77,7 +77,7 @@ def _chat_message(payload: dict[str, Any]) -> ChatMessage:
     if type(payload.get("ephemeralPublicKey")) is list:
         payload["ephemeralPublicKey"] = _key(payload["ephemeralPublicKey"])
     message = _convert(payload, ChatMessage)
-    _check_values(message)
+    check_values(message)
     return message
 
 
@@ -96,7 +96,8 @@ def _key(numbers: list[Any]) -> bytes:
     return bytes(values) if all(0 <= value <= 255 for value in values) else b""
 
 
-def _check_values(message: ChatMessage) -> None:
+def check_values(message: ChatMessage) -> None:
+    """Raise :class:`InvalidFrame` for a wrong value in a well-typed message."""
     try:
         _ = message.ids
     except ValueError:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 import redis
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer
@@ -326,7 +326,7 @@ class TestTwoProcesses:
         user_id = await run_in_database_thread(make_recipient, "recipient")
         phone = await Device(hub, user_id).attach()
         letter = make_letter(user_id)
-        letter = replace(letter, sealed=keys.encrypt(FRAME, user_id.bytes, letter.name))
+        letter = msgspec.structs.replace(letter, sealed=keys.encrypt(FRAME, user_id.bytes, letter.name))
         # Stored, and rung for by nobody.
         await mailbox.put(letter, lambda _outcome: None)
         assert phone.frames == []
