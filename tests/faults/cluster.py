@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -54,6 +54,16 @@ async def growth_of(server: Server) -> AsyncIterator[Growth]:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
+
+
+@asynccontextmanager
+async def away(stop: Callable[[], None], start: Callable[[], None]) -> AsyncIterator[None]:
+    """A service is away within the context, and back at its end, also when a test fails."""
+    await asyncio.to_thread(stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(start)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, away
 from tests.faults.crowd import Crowd, Device, until
 from tests.faults.ledger import Verdict
 from tests.faults.sizes import Size
@@ -62,16 +62,15 @@ async def test_sends_are_acked_while_it_is_away_and_arrive_once_it_is_back(
     async with crowd.talking(size.per_s, everybody, [each.person for each in everybody]):
         for turn in range(size.rounds):
             await asyncio.sleep(size.calm_s)
-            await asyncio.to_thread(valkey.kill)
-            acked = set(crowd.ledger.acked)
-            async with churning(everybody):
-                if turn == 0:
-                    await end_sessions_behind_the_back(cluster, revoked, suspended)
-                    await until(lambda: revoked.has_expired and suspended.has_expired, SLACK * END_S)
-                await asyncio.sleep(2 * size.calm_s)
-            while_away = crowd.ledger.acked.keys() - acked
-            assert len(while_away) > size.per_s * size.calm_s, "sends are acked all the while"
-            await asyncio.to_thread(valkey.start)
+            async with away(valkey.kill, valkey.start):
+                acked = set(crowd.ledger.acked)
+                async with churning(everybody):
+                    if turn == 0:
+                        await end_sessions_behind_the_back(cluster, revoked, suspended)
+                        await until(lambda: revoked.has_expired and suspended.has_expired, SLACK * END_S)
+                    await asyncio.sleep(2 * size.calm_s)
+                while_away = crowd.ledger.acked.keys() - acked
+                assert len(while_away) > size.per_s * size.calm_s, "sends are acked all the while"
             back_at = time.monotonic()
             await until(lambda ids=while_away: not crowd.ledger.missing(ids), SLACK * ARRIVAL_S)  # type: ignore[misc]
             arrived_s = time.monotonic() - back_at
@@ -96,10 +95,9 @@ async def test_sockets_that_were_open_all_the_while_are_rung_for_again(
         bob, b = await sockets.register(there)
         first, last = chat_message(a, b), chat_message(a, b)
         await alice.send_to_present(first)
-        await asyncio.to_thread(valkey.kill)
-        meanwhile = chat_message(a, b)
-        assert await alice.send(meanwhile) == "queued", "nobody can say that Bob was handed it"
-        await asyncio.to_thread(valkey.start)
+        async with away(valkey.kill, valkey.start):
+            meanwhile = chat_message(a, b)
+            assert await alice.send(meanwhile) == "queued", "nobody can say that Bob was handed it"
         assert await bob.messages(2) == [first, meanwhile]
         await alice.send_to_present(last)
         assert await bob.message() == last

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, away
 from tests.faults.crowd import Crowd, until
 from tests.faults.ledger import Verdict
 from tests.faults.proxy import CommitProxy
@@ -82,13 +82,12 @@ async def test_a_crash_of_the_database_loses_nothing_and_doubles_nothing(
     async with crowd.talking(size.per_s):
         for _ in range(size.rounds):
             await asyncio.sleep(size.calm_s)
-            await asyncio.to_thread(postgresql.crash)
-            # What was committed before the crash is acked at once.
-            await asyncio.sleep(AWAY_S)
-            acked = len(crowd.ledger.acked)
-            await asyncio.sleep(AWAY_S)
-            assert len(crowd.ledger.acked) == acked, "nobody is acked without a database"
-            await asyncio.to_thread(postgresql.start)
+            async with away(postgresql.crash, postgresql.start):
+                # What was committed before the crash is acked at once.
+                await asyncio.sleep(AWAY_S)
+                acked = len(crowd.ledger.acked)
+                await asyncio.sleep(AWAY_S)
+                assert len(crowd.ledger.acked) == acked, "nobody is acked without a database"
             assert judge.stored >= acked
             await until(lambda acked=acked: len(crowd.ledger.acked) > acked, SLACK * REPLY_S)  # type: ignore[misc]
         await asyncio.sleep(size.calm_s)

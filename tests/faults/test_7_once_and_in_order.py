@@ -11,7 +11,7 @@ from itertools import cycle
 import psycopg
 import pytest
 
-from tests.faults.cluster import Cluster
+from tests.faults.cluster import Cluster, away
 from tests.faults.crowd import Crowd, Device, until
 from tests.faults.ledger import Verdict
 from tests.faults.sizes import Size
@@ -145,10 +145,9 @@ async def test_what_two_servers_store_at_the_same_moment_keeps_its_order(
     bob, b = await sockets.register(there)
     again, _ = await sockets.open_raw(there, answers_pings=True)
     await again.connect(a)
-    try:
-        for _ in range(MOMENTS):
-            first, second = chat_messages(a, b, 2)
-            valkey.kill()
+    for _ in range(MOMENTS):
+        first, second = chat_messages(a, b, 2)
+        async with away(valkey.kill, valkey.start):
             with commits_held_up(url):
                 await alice.tell("sendMessage", first)
                 await asyncio.sleep(WRITE_S)
@@ -158,10 +157,6 @@ async def test_what_two_servers_store_at_the_same_moment_keeps_its_order(
             assert await answers(alice, 1) == ["ack"]
             assert await answers(again, 2) == ["ack", "ack"]
             assert await bob.messages(2) == [first, second]
-            valkey.start()
-    finally:
-        valkey.kill()
-        valkey.start()
 
 
 @contextmanager
