@@ -85,10 +85,10 @@ def noise(found: Sequence[ClientShare]) -> list[str]:
     most = max((each.elsewhere for each in found), default=0.0)
     if most <= QUIET_SHARE:
         return []
-    return [
-        f"**The machine was not quiet:** others took up to {most:.0%} of it while this was measured. Rates are lower"
-        " and times longer than they would be, the times by far the most; the last table says which."
-    ]
+    warning = f"""\
+**The machine was not quiet:** others took up to {most:.0%} of it while this was measured. Rates are lower and
+times longer than they would be; the last table says whose."""
+    return [warning]
 
 
 def costs(found: Sequence[Cost]) -> str:
