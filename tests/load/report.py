@@ -87,7 +87,7 @@ def noise(found: Sequence[ClientShare]) -> list[str]:
         return []
     warning = f"""\
 **The machine was not quiet:** others took up to {most:.0%} of it while this was measured. Rates are lower and
-times longer than they would be; the last table says whose."""
+times longer than they would be; the table of the load clients says beside which load."""
     return [warning]
 
 
