@@ -12,6 +12,9 @@ from pathlib import Path
 from tests.load.results import ClientShare, Cost, Results, Row, read
 from tests.load.wording import amount, count, duration
 
+QUIET_SHARE = 0.1
+"""Of the machine: what others may take before the page warns."""
+
 METHOD = """\
 - Everything runs on the one machine named above: the servers, PostgreSQL (every commit synced to disk), Valkey
   and the load clients. Each load client is a process of its own.
@@ -40,6 +43,7 @@ def page(results: Results) -> str:
         f"Construct {results.version} on " + ", ".join(results.machine.values()) + ".",
         table(results.rows),
         *failures(results.failures),
+        *noise(results.clients),
         "## Processor time\n\nOf all processes of each part.\n\n" + costs(results.costs),
         "## The load clients\n\nA client is one thread: at 100 % of a core it would hold up what it measures. Others'"
         " work is what this machine did meanwhile for nobody named here.\n\n" + clients(results.clients),
@@ -74,6 +78,17 @@ def failures(found: Mapping[str, str]) -> list[str]:
     return [
         "**Not measured:** " + "; ".join(f"scenarios {which}: {why}" for which, why in found.items()) + "."
     ]
+
+
+def noise(found: Sequence[ClientShare]) -> list[str]:
+    """A warning where others had a say in the figures; no part at all on a quiet machine."""
+    most = max((each.elsewhere for each in found), default=0.0)
+    if most <= QUIET_SHARE:
+        return []
+    warning = f"""\
+**The machine was not quiet:** others took up to {most:.0%} of it while this was measured. Rates are lower and
+times longer than they would be; the table of the load clients says beside which load."""
+    return [warning]
 
 
 def costs(found: Sequence[Cost]) -> str:

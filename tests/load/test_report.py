@@ -83,6 +83,12 @@ def test_the_page_names_the_machine_the_costs_and_the_clients() -> None:
     assert "| bare relay | 25% | 50% |" in page
 
 
+@pytest.mark.parametrize(("elsewhere", "warnings"), [(0.05, 0), (0.5, 1)])
+def test_a_busy_machine_is_said_to_be_one(elsewhere: float, warnings: int) -> None:
+    found = msgspec.structs.replace(FOUND, clients=[ClientShare("bare relay", 0.25, elsewhere)])
+    assert len(lines_with(report.page(found), "not quiet")) == warnings
+
+
 def test_results_survive_being_kept() -> None:
     assert results.read(results.write(FOUND)) == FOUND
 
