@@ -24,7 +24,8 @@ Report = Callable[[Verdict], None]
 
 TO_RETRY = {"QUEUE_FAILED", "SERVER_ERROR"}
 AWAY_S = 1.0
-REPLY_S = 10.0
+REPLY_S = 3.0
+SETTINGS = {"CONSTRUCT_REQUEST_S": str(REPLY_S)}
 SLACK = 3
 STORING = b"INSERT INTO messaging_mailboxmessage"
 
