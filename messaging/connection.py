@@ -39,9 +39,10 @@ log = structlog.get_logger(__name__)
 _NONCE_BYTES = 8
 _COUNTER_BYTES = 8
 _PAGING_RETRY_S = 1.0
-_FORGOTTEN_ROWS = 256
-"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile; a
-ring can come after its row was paged and confirmed."""
+_FORGOTTEN_ROWS = 2048
+_FORGOTTEN_S = 30.0
+"""How many confirmed rows are remembered, and how long. Stored while a message was on its way, a row can name one as
+its predecessor that became a stub meanwhile; a ring that comes after its row was paged and confirmed is known by it."""
 
 
 class Socket(Protocol):
@@ -109,7 +110,7 @@ class Connection:
         self._handed: dict[int, int] = {}
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
-        self._forgotten: dict[int, None] = {}
+        self._forgotten: dict[int, float] = {}
         self._highest_known = 0
         self._has_begun = False
         self._knows_all = False
@@ -300,9 +301,15 @@ class Connection:
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""
         if self._handed.pop(row_id, None) is not None:
-            self._forgotten[row_id] = None
+            self._forgotten[row_id] = self._loop.time()
             if len(self._forgotten) > _FORGOTTEN_ROWS:
                 del self._forgotten[next(iter(self._forgotten))]
+
+    def tidy(self) -> None:
+        """Remember no longer what no ring can mean any more."""
+        before = self._loop.time() - _FORGOTTEN_S
+        while self._forgotten and (oldest := next(iter(self._forgotten.items())))[1] < before:
+            del self._forgotten[oldest[0]]
 
     # Life
 
@@ -358,9 +365,10 @@ class _Heart:
         self._aging: deque[tuple[float, int]] = deque()
         self._idle_s = config.heartbeat_s * random.uniform(1, 4 / 3)  # noqa: S311 - spreads load, no secret
         self._timer: asyncio.TimerHandle | None = None
+        self._check_at = 0.0
         self.heard_at = self._loop.time()
         if socket.has_pongs:
-            self._timer = self._loop.call_later(self._idle_s, self._check)
+            self._check_later(self._idle_s)
 
     def cover(self, row_id: int) -> None:
         """The next ping follows this row; its pong confirms it."""
@@ -383,6 +391,8 @@ class _Heart:
         self._is_out = True
         self._pinged_at = self._loop.time()
         self._covered, self._next = self._next, []
+        if self._check_at > self._pinged_at + self._allowed_s:
+            self._check_later(self._allowed_s)
         self._socket.ping(self._nonce + self._counter.to_bytes(_COUNTER_BYTES, "big"))
 
     def pong(self, payload: bytes) -> None:
@@ -399,17 +409,28 @@ class _Heart:
         if self._timer is not None:
             self._timer.cancel()
 
+    @property
+    def _allowed_s(self) -> float:
+        """Time for the pong that is due."""
+        return self._config.stall_s if self._covered else self._config.pong_s
+
+    def _check_later(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._check_at = self._loop.time() + delay_s
+        self._timer = self._loop.call_later(delay_s, self._check)
+
     def _check(self) -> None:
         """Ping an idle connection; close one whose pong is overdue.
 
         The timer is not moved by what is heard: it looks when it fires, and
         sleeps for what is left.
         """
+        self._connection.tidy()
         now = self._loop.time()
         if self._is_out:
-            allowed_s = self._config.stall_s if self._covered else self._config.pong_s
             # A slow link takes what went before the ping bit by bit, then the ping.
-            left_s = max(self._pinged_at, self._socket.progress_at) + allowed_s - now
+            left_s = max(self._pinged_at, self._socket.progress_at) + self._allowed_s - now
             if left_s <= 0:
                 self._connection.give_up()
                 return
@@ -417,8 +438,8 @@ class _Heart:
             left_s = self.heard_at + self._idle_s - now
             if left_s <= 0:
                 self.ping()
-                left_s = self._config.pong_s
-        self._timer = self._loop.call_later(left_s, self._check)
+                left_s = self._allowed_s
+        self._check_later(left_s)
 
     # On a server without pongs: a connection that is still open so long after took what it was handed.
 

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 _RETRY_PAUSE_S = 0.1
 _RETRY_PAUSE_MAX_S = 2.0
 _CONFIRM_ROWS = 1000
+_CONFIRM_PAUSE_S = 0.05
+"""Between two batches of confirmations: nobody waits for them, and each commit delays those that senders wait for."""
 _CLOSE_S = 2.0
 
 
@@ -86,6 +88,7 @@ class Mailbox:
         self._committer: asyncio.Task[None] | None = None
         self._confirmed: deque[tuple[int, Callable[[int], None]]] = deque()
         self._confirmer: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._commits = DatabaseThread("mailbox-commit")
         self._reads = DatabaseThread("mailbox-read")
         self._confirms = DatabaseThread("mailbox-confirm")
@@ -201,6 +204,8 @@ class Mailbox:
         pause_s = _RETRY_PAUSE_S
         try:
             while self._confirmed:
+                if len(self._confirmed) < _CONFIRM_ROWS:
+                    await asyncio.wait([self._closing], timeout=_CONFIRM_PAUSE_S)
                 batch = list(islice(self._confirmed, _CONFIRM_ROWS))
                 try:
                     await self._confirms.run(
@@ -225,6 +230,7 @@ class Mailbox:
 
         What could not be confirmed by then is delivered again.
         """
+        self._closing.set_result(None)
         tasks = [task for task in (self._committer, self._confirmer) if task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_S)

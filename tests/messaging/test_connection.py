@@ -380,6 +380,35 @@ class TestPongs:
         await turns()
         assert socket.frames == FRAMES[:1]
 
+    async def test_a_ring_that_is_late_by_many_messages_hands_nothing(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        rings = [rows.store(frame) for frame in FRAMES * 4]
+        connection.look()
+        await turns()
+        while len(rows.confirmed) < len(rings):
+            answer(connection, socket)
+            rows.commit_stubs()
+            await turns()
+        for ring in rings:
+            connection.offer(*ring)
+            await turns()
+        assert len(socket.frames) == len(rings)
+
+    async def test_what_was_confirmed_is_remembered_for_a_time_and_in_bounds(
+        self, rows: ModelRows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection_module, "_FORGOTTEN_ROWS", 5)
+        monkeypatch.setattr(connection_module, "_FORGOTTEN_S", 0.01)
+        connection, socket = await begun(rows)
+        for frame in FRAMES[:10]:
+            connection.offer(*rows.store(frame))
+            answer(connection, socket)
+            rows.commit_stubs()
+        assert list(connection._forgotten) == [6, 7, 8, 9, 10]
+        await asyncio.sleep(0.02)
+        connection.tidy()
+        assert list(connection._forgotten) == []
+
 
 class TestReceipts:
     async def test_a_pong_proves_life_alone(self, rows: ModelRows) -> None:
@@ -541,6 +570,17 @@ class TestHeartbeat:
         await until(lambda: bool(socket.closes))
         assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
         assert rows.confirmed == []
+
+    @pytest.mark.parametrize("receipts", [False, True], ids=["messages", "life alone"])
+    async def test_a_deadline_shorter_than_the_heartbeat_is_kept(
+        self, rows: ModelRows, amounts: Amounts, receipts: bool
+    ) -> None:
+        amounts(heartbeat_s=1000.0, pong_s=0.05, stall_s=0.05)
+        connection, socket = await begun(rows, receipts=receipts)
+        socket.on_close = connection.detach
+        connection.offer(*rows.store(message_frame()))
+        await until(lambda: bool(socket.closes))
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
 
     async def test_a_client_that_takes_bit_by_bit_what_went_before_the_ping_is_not_closed(
         self, rows: ModelRows, amounts: Amounts
