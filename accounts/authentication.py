@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
 from accounts.models import User
 from accounts.passwords import get_password_hashing, must_update
 from accounts.peers import Peer
@@ -14,12 +18,18 @@ from accounts.services import (
     find_credentials,
     open_session,
     replace_hash,
-    resume_session,
+    resume_sessions,
 )
 from accounts.services.rules import is_password_shaped
+from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import get_limiter
+
+_RESUMED_TOGETHER = 100
+_resuming: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher[tuple[str, Peer], Grant]] = (
+    WeakKeyDictionary()
+)
 
 
 async def log_in(username: str, password: str, peer: Peer) -> Grant:
@@ -49,8 +59,18 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
 
 
 async def resume(token: str, peer: Peer) -> Grant:
-    """Continue the session of `token`. Raises as :func:`~accounts.services.resume_session`."""
-    return await run_in_database_thread(resume_session, token, peer)
+    """Continue the session of `token`. Raises as :func:`~accounts.services.resume_session`.
+
+    When everybody comes back at once, their sessions are looked up together.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _resuming:
+        _resuming[loop] = Batcher(_resume_together, most=_RESUMED_TOGETHER)
+    return await _resuming[loop].call((token, peer))
+
+
+async def _resume_together(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Exception]:
+    return await run_in_database_thread(resume_sessions, requests)
 
 
 async def log_out(token: str) -> SessionIdentity | None:

@@ -20,6 +20,7 @@ from django.db import Error
 
 from accounts import services as accounts
 from construct_site import events
+from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
@@ -55,6 +56,7 @@ class Hub:
             Subscriptions(self._subscribe, self._unsubscribe, self._ring_self) if ring_layer else None
         )
         self._ring_layer = ring_layer
+        self._has_waiting = Batcher(self._who_has_waiting, most=_SWEEP_USERS)
         self._channel: str | None = None
         self._channel_opening = asyncio.Lock()
         self._sweeper: asyncio.Task[None] | None = None
@@ -174,7 +176,15 @@ class Hub:
     # What connections ask for
 
     async def page(self, connection: Connection, messages: int, size: int) -> Page:
+        """The oldest rows that the connection was not handed. Raises ``django.db.Error``."""
+        # When everybody comes back at once, one query tells for whom nothing waits: for most.
+        if not connection.handed and not await self._has_waiting.call(connection.user_id):
+            return Page([], is_last=True)
         return await self._mailbox.page(connection.user_id, connection.handed, messages, size)
+
+    async def _who_has_waiting(self, users: Sequence[UUID]) -> list[bool | Exception]:
+        having = await self._mailbox.having_waiting(users)
+        return [user in having for user in users]
 
     def read(self, user_id: UUID, name: bytes, sealed: bytes) -> bytes | None:
         """The `message` frame; ``None`` if its key is gone."""
@@ -193,12 +203,14 @@ class Hub:
 
     # The channel layer
 
-    async def _subscribe(self, user_id: UUID) -> None:
-        await self._layer.group_add(user_group(user_id), await self._own_channel())
+    async def _subscribe(self, users: Sequence[UUID]) -> None:
+        if self._ring_layer is not None:
+            await self._ring_layer.join_many([user_group(user) for user in users], await self._own_channel())
 
-    async def _unsubscribe(self, user_id: UUID) -> None:
-        if self._channel is not None and user_id not in self._connections:
-            await self._layer.group_discard(user_group(user_id), self._channel)
+    async def _unsubscribe(self, users: Sequence[UUID]) -> None:
+        gone = [user_group(user) for user in users if user not in self._connections]
+        if self._ring_layer is not None and self._channel is not None and gone:
+            await self._ring_layer.leave_many(gone, self._channel)
 
     def _ring_self(self, user_id: UUID) -> None:
         self._ring(user_id, {"type": "joined"})

@@ -15,7 +15,7 @@ What is added:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 import structlog
@@ -51,6 +51,10 @@ class RingLayer(Rings, Protocol):
     """A channel layer that other processes share."""
 
     def listen(self, take: Take, restored: Callable[[], None]) -> None: ...
+
+    async def join_many(self, groups: Sequence[str], channel: str) -> None: ...
+
+    async def leave_many(self, groups: Sequence[str], channel: str) -> None: ...
 
 
 def as_ring_layer(layer: object) -> RingLayer | None:
@@ -90,6 +94,14 @@ class DoorbellLayer(RedisPubSubChannelLayer):  # type: ignore[misc] # channels-r
                 counts[position] = count
         return counts
 
+    async def join_many(self, groups: Sequence[str], channel: str) -> None:
+        """`group_add` of many groups by one command a Redis host. Raises ``RedisError`` or ``OSError``."""
+        await self._get_layer().join_many(groups, channel)
+
+    async def leave_many(self, groups: Sequence[str], channel: str) -> None:
+        """`group_discard` of many groups, likewise."""
+        await self._get_layer().leave_many(groups, channel)
+
     def _get_layer(self) -> _LoopLayer:
         loop = asyncio.get_running_loop()
         if loop not in self._layers:
@@ -115,6 +127,30 @@ class _LoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc] # channels-redis c
     def listen(self, take: Take, restored: Callable[[], None]) -> None:
         self.take, self.restored = take, restored
 
+    async def join_many(self, groups: Sequence[str], channel: str) -> None:
+        names = [self._get_group_channel_name(group) for group in groups]
+        for name in names:
+            self.groups.setdefault(name, set()).add(channel)
+        for shard, wanted in self._by_shard(names).items():
+            await shard.subscribe_many(wanted)
+
+    async def leave_many(self, groups: Sequence[str], channel: str) -> None:
+        left = []
+        for name in map(self._get_group_channel_name, groups):
+            channels = self.groups.get(name, set())
+            channels.discard(channel)
+            if not channels:
+                self.groups.pop(name, None)
+                left.append(name)
+        for shard, unwanted in self._by_shard(left).items():
+            await shard.unsubscribe_many(unwanted)
+
+    def _by_shard(self, names: Iterable[str]) -> dict[_Shard, list[str]]:
+        shards: dict[_Shard, list[str]] = {}
+        for name in names:
+            shards.setdefault(self._get_shard(name), []).append(name)
+        return shards
+
 
 class _Shard(RedisSingleShardConnection):  # type: ignore[misc] # channels-redis carries no types
     """The connections to one Redis: one that publishes, one that is subscribed."""
@@ -133,6 +169,30 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc] # channels-redis
             }
             self._redis = Redis(connection_pool=create_pool({**options, **self.host}))
             self._pubsub = _Subscriber(self._redis.connection_pool, self._on_restored)
+
+    async def subscribe_many(self, names: Sequence[str]) -> None:
+        async with self._lock:
+            new = [name for name in names if name not in self._subscribed_to]
+            if new:
+                self._ensure_redis()
+                self._ensure_receiver()
+                await self._subscriber.subscribe(*new)
+                self._subscribed_to.update(new)
+
+    async def unsubscribe_many(self, names: Sequence[str]) -> None:
+        async with self._lock:
+            known = [name for name in names if name in self._subscribed_to]
+            if known:
+                self._ensure_redis()
+                self._ensure_receiver()
+                await self._subscriber.unsubscribe(*known)
+                self._subscribed_to.difference_update(known)
+
+    @property
+    def _subscriber(self) -> _Subscriber:
+        if self._pubsub is None:
+            raise RuntimeError("_ensure_redis() comes first")
+        return self._pubsub
 
     def _on_restored(self) -> None:
         if self.channel_layer.restored is not None:

@@ -17,6 +17,7 @@ from accounts.services.sessions import (
     live_sessions,
     open_session,
     resume_session,
+    resume_sessions,
     revoke_sessions,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "open_session",
     "replace_hash",
     "resume_session",
+    "resume_sessions",
     "revoke_sessions",
     "search_users",
     "update_account",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from construct_site.events import SessionsEnded, send_on_commit
 
 TOKEN_PREFIX = "construct_"  # noqa: S105 - what secret scanners look for, not a secret
 TOKEN_BYTES = 32
+_SLIDE_SHARE = 0.01
 _TOKEN = re.compile(TOKEN_PREFIX + r"[A-Za-z0-9_-]{43}")
 
 
@@ -71,35 +73,93 @@ def open_session(user: User, peer: Peer) -> Grant:
 
 
 def resume_session(token: str, peer: Peer) -> Grant:
-    """Find the session of `token` and slide its expiry; its address and label are now those of `peer`.
+    """Resume one session; see :func:`resume_sessions`. Raises what that returns for it."""
+    (resumed,) = resume_sessions([(token, peer)])
+    if isinstance(resumed, Exception):
+        raise resumed
+    return resumed
 
-    Raises ``ConstructError(INVALID_TOKEN)`` for text that cannot be a token,
-    :class:`SessionExpired` for one that is unknown, expired or revoked, and
+
+def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Exception]:
+    """Find the session of each token and slide its expiry; its address and label are now those of the peer.
+
+    One query, and one transaction where anything changes. What changes by less than
+    a hundredth of a session's life is left as it is, so clients that come back soon
+    (all of them, after a restart) cost no write.
+
+    In the place of a grant stands ``ConstructError(INVALID_TOKEN)`` for text that cannot
+    be a token, :class:`SessionExpired` for one that is unknown, expired or revoked, or
     ``ConstructError(ACCOUNT_SUSPENDED)``.
     """
-    if not _TOKEN.fullmatch(token):
-        raise ConstructError(ErrorCode.INVALID_TOKEN)
     now = timezone.now()
-    live = Session.objects.filter(token_digest=_digest(token), revoked_at=None, expires_at__gt=now)
+    digests = [_digest(token) if _TOKEN.fullmatch(token) else None for token, _ in requests]
     # Outside the transaction, which takes SQLite's write lock: guesses must not hold up who stores messages.
-    session = live.select_related("user").first()
+    live = Session.objects.filter(
+        token_digest__in=set(filter(None, digests)), revoked_at=None, expires_at__gt=now
+    )
+    found = {bytes(session.token_digest): session for session in live.select_related("user").only(*_RESUMED)}
+    answers = [
+        _judge(digest, found.get(digest or b""), token)
+        for digest, (token, _) in zip(digests, requests, strict=True)
+    ]
+    stale = [
+        (position, changes)
+        for position, answer in enumerate(answers)
+        if isinstance(answer, Grant)
+        and (changes := _changes(found[digests[position] or b""], requests[position][1], now))
+    ]
+    if stale:
+        with transaction.atomic():
+            for position, changes in stale:
+                answers[position] = _renew(
+                    found[digests[position] or b""], requests[position][0], changes, now
+                )
+    return answers
+
+
+_RESUMED = (
+    "token_digest",
+    "expires_at",
+    "last_used_at",
+    "client_label",
+    "address_digest",
+    "user__username",
+    "user__display_name",
+    "user__is_active",
+    "user__last_seen_on",
+)
+
+
+def _judge(digest: bytes | None, session: Session | None, token: str) -> Grant | Exception:
+    if digest is None:
+        return ConstructError(ErrorCode.INVALID_TOKEN)
     if session is None:
-        raise SessionExpired
+        return SessionExpired()
     if not session.user.is_active:
-        raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
-    session.expires_at = _expiry(now)
-    changes = {
-        "expires_at": session.expires_at,
-        "last_used_at": _hour(now),
-        "client_label": peer.client_label,
-    }
+        return ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
+    return _grant(session, token)
+
+
+def _changes(session: Session, peer: Peer, now: datetime) -> dict[str, Any]:
+    """What a resume writes: nothing, if only so little time has passed that it is not worth it."""
+    changes: dict[str, Any] = {"last_used_at": _hour(now), "client_label": peer.client_label}
     if peer.address != UNKNOWN:
         changes["address_digest"] = address_digest(session.user_id, peer.address)
-    with transaction.atomic():
-        # By the same conditions again: it may have been revoked since it was read.
-        if not live.update(**changes):
-            raise SessionExpired
-        _note_presence(session.user, now)
+    is_near = session.expires_at >= _expiry(now) - _SLIDE_SHARE * timedelta(
+        seconds=settings.CONSTRUCT.session_s
+    )
+    is_seen = session.user.last_seen_on == now.date()
+    if is_near and is_seen and all(getattr(session, name) == value for name, value in changes.items()):
+        return {}
+    return {**changes, "expires_at": _expiry(now)}
+
+
+def _renew(session: Session, token: str, changes: dict[str, Any], now: datetime) -> Grant | Exception:
+    # By the same conditions again: it may have been revoked since it was read.
+    if not Session.objects.filter(pk=session.pk, revoked_at=None, expires_at__gt=now).update(**changes):
+        return SessionExpired()
+    session.expires_at = changes["expires_at"]
+    _note_presence(session.user, now)
     return _grant(session, token)
 
 

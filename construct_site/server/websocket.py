@@ -29,6 +29,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+import autobahn.websocket.protocol
 from daphne.ws_protocol import WebSocketProtocol
 
 from construct_site.errors import CloseCode
@@ -36,6 +37,8 @@ from construct_site.server import framing
 from construct_site.server.framing import Unread
 from construct_site.server.transport import LoopTransport, Move
 
+# For a debug line that nobody reads, autobahn prints a structure at each connection: half of a handshake's time.
+autobahn.websocket.protocol.pformat = repr
 PING_EXTENSION = "websocket.ping"
 DRAIN_EXTENSION = "websocket.drain"
 DIRECT_EXTENSION = "websocket.direct"

@@ -180,6 +180,10 @@ class Mailbox:
         """See :meth:`messaging.mailbox.store.Store.waiting`. Raises ``django.db.Error``."""
         return await self._reads.run(self._store.waiting, users) if users else {}
 
+    async def having_waiting(self, users: Sequence[UUID]) -> set[UUID]:
+        """See :meth:`messaging.mailbox.store.Store.having_waiting`. Raises ``django.db.Error``."""
+        return await self._reads.run(self._store.having_waiting, users)
+
     async def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
         """See :meth:`messaging.mailbox.store.Store.count`. Raises ``django.db.DatabaseError``."""
         return await self._reads.run(self._store.count, recipient_id)

@@ -17,8 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Sum
 
 from keys.models import PrekeyBundle
 from messaging.mailbox import rotation
@@ -99,6 +100,12 @@ class Store(ABC):
         rows = MailboxMessage.objects.filter(recipient_id__in=users).values_list("recipient_id")
         counted = rows.annotate(messages=Count("id"), newest=Max("id"))
         return {user: (messages, newest) for user, messages, newest in counted}
+
+    def having_waiting(self, users: Sequence[UUID]) -> set[UUID]:
+        """Those of `users` for whom at least one message waits."""
+        waiting = MailboxMessage.objects.filter(recipient_id=OuterRef("pk"))
+        having = get_user_model().objects.filter(Exists(waiting), pk__in=users)
+        return set(having.values_list("pk", flat=True))
 
     def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
         """What waits for a user: messages, bytes, and since when the oldest."""

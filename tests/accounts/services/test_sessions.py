@@ -13,16 +13,19 @@ import time_machine
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Session, User
 from accounts.peers import UNKNOWN, Peer
 from accounts.services import (
+    Grant,
     SessionIdentity,
     address_is_known,
     end_session,
     live_sessions,
     open_session,
     resume_session,
+    resume_sessions,
     revoke_sessions,
 )
 from construct_site.database import run_in_database_thread
@@ -90,6 +93,41 @@ def test_each_resume_slides_the_expiry(alice: User) -> None:
     assert session.last_used_at == later.replace(minute=0, second=0)
     assert session.client_label == AWAY.client_label
     assert User.objects.get().last_seen_on == later.date()
+
+
+@in_one_thread
+def test_a_resume_soon_after_writes_nothing(
+    alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with time_machine.travel(NOON, tick=False):
+        grant = open_session(alice, HOME)
+    soon = NOON + 0.005 * LIFE
+    with time_machine.travel(soon, tick=False):
+        first = resume_session(grant.token, HOME)
+        with django_assert_num_queries(1):
+            second = resume_session(grant.token, HOME)
+    assert first.expires_at == second.expires_at == Session.objects.get().expires_at
+    assert second.expires_at >= NOON + LIFE
+
+
+@in_one_thread
+def test_many_are_resumed_together_and_each_is_answered_for_itself(
+    alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    grants = [open_session(alice, HOME) for _ in range(20)]
+    revoke_sessions(alice.pk, [grants[3].session_id])
+    requests = [(grant.token, HOME) for grant in grants]
+    requests += [("no token", HOME), ("construct_" + "A" * 43, HOME), (grants[0].token, HOME)]
+    with django_assert_num_queries(1):
+        answers = resume_sessions(requests)
+    assert [answer.session_id if isinstance(answer, Grant) else type(answer) for answer in answers] == [
+        *(grant.session_id for grant in grants[:3]),
+        SessionExpired,
+        *(grant.session_id for grant in grants[4:]),
+        ConstructError,
+        SessionExpired,
+        grants[0].session_id,
+    ]
 
 
 @in_one_thread
