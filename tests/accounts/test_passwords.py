@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -138,3 +141,12 @@ async def test_a_hash_that_has_begun_keeps_its_place_though_nobody_waits(gate: t
 
 def test_the_process_has_one_queue() -> None:
     assert get_password_hashing() is get_password_hashing()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+async def test_hashes_give_way_to_the_rest_of_the_process() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with hashing(1, 1) as made:
+        in_thread = await made._run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert in_thread > own
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
