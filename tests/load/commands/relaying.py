@@ -245,11 +245,11 @@ async def _send_at(rate: float, traffic: Traffic) -> None:
     """Send `rate` a second, in turn by all pairs. A late one counts from when it was due."""
     begin, number = time.perf_counter(), 0
     while traffic.is_sending:
-        due = int((time.perf_counter() - begin) * rate)
+        due = int((time.perf_counter() - begin) * rate) + 1
         while number < due:
             traffic.send(number % traffic.pairs, begin + number / rate)
             number += 1
-        await asyncio.sleep(POLL_S / 2)
+        await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
 
 
 def _template(pair: PairSeats) -> frames.MessageTemplate:
