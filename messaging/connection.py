@@ -39,10 +39,8 @@ log = structlog.get_logger(__name__)
 _NONCE_BYTES = 8
 _COUNTER_BYTES = 8
 _PAGING_RETRY_S = 1.0
-_FORGOTTEN_ROWS = 2048
-_FORGOTTEN_S = 30.0
-"""How many confirmed rows are remembered, and how long. Stored while a message was on its way, a row can name one as
-its predecessor that became a stub meanwhile; a ring that comes after its row was paged and confirmed is known by it."""
+_FORGOTTEN_ROWS = 256
+"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile."""
 
 
 class Socket(Protocol):
@@ -110,11 +108,12 @@ class Connection:
         self._handed: dict[int, int] = {}
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
-        self._forgotten: dict[int, float] = {}
+        self._forgotten: dict[int, None] = {}
         self._highest_known = 0
         self._has_begun = False
         self._knows_all = False
         self._has_missed = False
+        self._rung_meanwhile: dict[int, int] = {}
         self._pager: asyncio.Task[None] | None = None
         self._heart = _Heart(self, socket, config)
         self._receipts: dict[str, deque[int]] | None = {} if identity.confirms_by_receipt else None
@@ -136,20 +135,26 @@ class Connection:
 
         It is kept until there is room. Without a look at the mailbox it may follow
         only if everything that waits was handed or is kept, and the row that was
-        the sender's newest before it is among that: otherwise a ring was missed. A
-        row older than one that is known may have been confirmed already. In these
-        cases the mailbox is paged, which tells.
+        the sender's newest before it is among that: otherwise a ring was missed. In
+        this case, and for a row older than one that is known, the mailbox is paged,
+        which tells.
         """
         if row_id in self._handed or row_id in self._forgotten:
             return True
         if row_id in self._kept:
             return False
-        is_next = row_id > self._highest_known and (not previous_id or self._is_known(previous_id))
+        if row_id <= self._highest_known:
+            # If it waits still, the page has it. If not, it comes too late: what followed it may have been handed.
+            self.look()
+            return False
+        is_next = self._follows(previous_id)
         if self._knows_all and is_next and not self._kept and self._window.fits(len(frame)):
             self._hand(row_id, frame)
             return True
         self._keep(row_id, frame)
-        if not (self._knows_all and is_next):
+        if not self._knows_all:
+            self._rung_meanwhile[row_id] = previous_id
+        elif not is_next:
             self.look()
         return False
 
@@ -173,8 +178,14 @@ class Connection:
     def has_been_handed(self, row_id: int) -> bool:
         return row_id in self._handed
 
-    def _is_known(self, row_id: int) -> bool:
-        return row_id in self._handed or row_id in self._forgotten or row_id in self._kept
+    def _follows(self, previous_id: int) -> bool:
+        """The row that was the sender's newest before a row is known here too (or there was none)."""
+        return (
+            not previous_id
+            or previous_id in self._handed
+            or previous_id in self._forgotten
+            or previous_id in self._kept
+        )
 
     def _keep(self, row_id: int, frame: bytes) -> None:
         self._kept[row_id] = frame
@@ -219,8 +230,9 @@ class Connection:
     async def _page_until_all_is_known(self) -> None:
         try:
             while self.is_attached and not self._knows_all and not self._window.is_full:
-                # What is stored after the page was read is offered, and noted as missed.
+                # What is stored after the page was read is rung for: it is kept, and noted here.
                 self._has_missed = False
+                self._rung_meanwhile.clear()
                 kept_before = len(self._kept)
                 try:
                     page = await self._rows.page(self, self._window.messages_free, self._window.bytes_free)
@@ -255,8 +267,10 @@ class Connection:
             self._keep(row_id, frames[row_id])
         if unreadable:
             await self._rows.discard(unreadable)
-        if page.is_last and not self._has_missed:
+        # What was rung for meanwhile is no reason to page again, if each follows what is known.
+        if page.is_last and not self._has_missed and all(map(self._follows, self._rung_meanwhile.values())):
             self._knows_all = True
+            self._go_on()
 
     def _open(self, page: Page) -> tuple[dict[int, bytes], list[int]]:
         """The frames of a page's rows that were not handed yet, and the rows that cannot be read."""
@@ -301,15 +315,9 @@ class Connection:
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""
         if self._handed.pop(row_id, None) is not None:
-            self._forgotten[row_id] = self._loop.time()
+            self._forgotten[row_id] = None
             if len(self._forgotten) > _FORGOTTEN_ROWS:
                 del self._forgotten[next(iter(self._forgotten))]
-
-    def tidy(self) -> None:
-        """Remember no longer what no ring can mean any more."""
-        before = self._loop.time() - _FORGOTTEN_S
-        while self._forgotten and (oldest := next(iter(self._forgotten.items())))[1] < before:
-            del self._forgotten[oldest[0]]
 
     # Life
 
@@ -426,7 +434,6 @@ class _Heart:
         The timer is not moved by what is heard: it looks when it fires, and
         sleeps for what is left.
         """
-        self._connection.tidy()
         now = self._loop.time()
         if self._is_out:
             # A slow link takes what went before the ping bit by bit, then the ping.

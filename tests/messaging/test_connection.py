@@ -68,6 +68,28 @@ class TestHandingOver:
         assert socket.frames == FRAMES[:2]
         assert connection.offer(*rows.store(FRAMES[2]))
 
+    async def test_what_is_rung_for_during_a_page_needs_no_further_page(self) -> None:
+        rows = ModelRows(is_stepwise=True)
+        connection, socket = await begun(rows)
+        rows.step()
+        await turns()
+        offer_all(rows, connection, FRAMES[:3])
+        rows.step()
+        await turns()
+        assert (socket.frames, rows.pages, connection.knows_all) == (FRAMES[:3], 1, True)
+
+    async def test_a_ring_that_was_lost_during_a_page_needs_a_further_page(self) -> None:
+        rows = ModelRows(is_stepwise=True)
+        connection, socket = await begun(rows)
+        rows.step()
+        await turns()
+        store_all(rows, FRAMES[:1])
+        offer_all(rows, connection, FRAMES[1:3])
+        for _ in range(3):
+            rows.step()
+        await turns()
+        assert (socket.frames, rows.pages, connection.knows_all) == (FRAMES[:3], 2, True)
+
     async def test_an_earlier_message_of_the_sender_that_was_not_handed_means_a_lost_ring(
         self, rows: ModelRows
     ) -> None:
@@ -394,20 +416,16 @@ class TestPongs:
             await turns()
         assert len(socket.frames) == len(rings)
 
-    async def test_what_was_confirmed_is_remembered_for_a_time_and_in_bounds(
+    async def test_what_was_confirmed_is_remembered_in_bounds(
         self, rows: ModelRows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(connection_module, "_FORGOTTEN_ROWS", 5)
-        monkeypatch.setattr(connection_module, "_FORGOTTEN_S", 0.01)
         connection, socket = await begun(rows)
         for frame in FRAMES[:10]:
             connection.offer(*rows.store(frame))
             answer(connection, socket)
             rows.commit_stubs()
         assert list(connection._forgotten) == [6, 7, 8, 9, 10]
-        await asyncio.sleep(0.02)
-        connection.tidy()
-        assert list(connection._forgotten) == []
 
 
 class TestReceipts:

@@ -25,7 +25,7 @@ class World:
         self.connection = connection
         self.socket = socket
         self.due: set[bytes] = set()
-        """What must arrive: all but what another socket confirmed before a ring for it was heard."""
+        """What must arrive: all but what another socket confirmed before a ring for it was heard in time."""
         self._heard: set[int] = set()
         self._numbers = [0] * SENDERS
         self._begun: list[tuple[int, int, bytes] | None] = [None] * SENDERS
@@ -48,17 +48,19 @@ class World:
         self.rows.end_store(row_id, frame)
         self.due.add(frame)
         if ring == "heard":
-            self._heard.add(row_id)
-            self.connection.offer(row_id, previous, frame)
+            self._ring(row_id, previous, frame)
         elif ring == "late":
             self._late.append((row_id, previous, frame))
 
     def ring_late(self, which: int) -> None:
         if self._late:
-            ring = self._late.pop(which % len(self._late))
-            if ring[2] in self.due:
-                self._heard.add(ring[0])
-            self.connection.offer(*ring)
+            self._ring(*self._late.pop(which % len(self._late)))
+
+    def _ring(self, row_id: int, previous: int, frame: bytes) -> None:
+        # What is older than a row that is known is found in the mailbox or not at all.
+        if frame in self.due and row_id > self.connection._highest_known:
+            self._heard.add(row_id)
+        self.connection.offer(row_id, previous, frame)
 
     def confirm_elsewhere(self, which: int) -> None:
         """Another socket of the recipient confirms a row: it waits no more."""
