@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from pathlib import Path
 from uuid import UUID
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.live.dialogue import Person, chat_message, chat_messages
+from tests.live.dialogue import POLL_S, WAIT_S, Person, chat_message, chat_messages
 from tests.live.nodes import SHARED_SETTINGS, Sockets, query, waiting
 from tests.live.server import Backing, ServerFactory
 
@@ -95,8 +96,9 @@ async def test_a_confirmed_message_leaves_a_stub_that_names_nobody(server_proces
         await bob.message()
         await bob.finish()
         await bob.close()
-        while waiting(backing, b.user_id):
-            await alice.finish()
+        async with asyncio.timeout(WAIT_S):
+            while waiting(backing, b.user_id):  # noqa: ASYNC110 - the database tells only who asks
+                await asyncio.sleep(POLL_S)
         [row] = query(backing, "SELECT recipient_id, pair, frame, size FROM messaging_mailboxmessage")
         assert row == (None, None, None, None)
         letters = mailbox(backing)
