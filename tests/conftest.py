@@ -59,9 +59,10 @@ hypothesis.settings.load_profile("construct")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--real-services",
-        action="store_true",
-        help="run only what uses the database or the channel layer (pass 2 of `make test`; see tests/run.py)",
+        "--part",
+        choices=["plain", "real", "live"],
+        help="run one part of `make test` (see tests/run.py): all but the live tests; of these what uses the "
+        "database or the channel layer; the live tests",
     )
     parser.addoption(
         "--fault-size",
@@ -77,17 +78,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("live")
         elif any(item.path.is_relative_to(TESTS / path) for path in PURE):
             item.add_marker("pure")
-    if config.getoption("real_services"):
-        left_out = [item for item in items if {"live", "pure"} & {mark.name for mark in item.iter_markers()}]
+    if part := config.getoption("part"):
+        left_out = [item for item in items if not _is_of(part, item)]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = [item for item in items if _is_of(part, item)]
+
+
+def _is_of(part: str, item: pytest.Item) -> bool:
+    marks = {mark.name for mark in item.iter_markers()}
+    return {"plain": "live" not in marks, "real": not marks & {"live", "pure"}, "live": "live" in marks}[part]
 
 
 @pytest.fixture(autouse=True)
 def _empty_redis(pytestconfig: pytest.Config) -> Iterator[None]:
     """On the pass with Valkey each test leaves an empty database: limits are counted there for hours."""
     yield
-    if pytestconfig.getoption("real_services"):
+    if pytestconfig.getoption("part") == "real":
         with redis.Redis.from_url(os.environ["REDIS_URL"]) as connection:
             connection.flushdb()
             connection.set(TAKEN, "")

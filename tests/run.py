@@ -1,8 +1,9 @@
 """The whole test suite, on both backings: `python -m tests.run [arguments of pytest]`.
 
-Pass 1 runs everything, Django being on SQLite and the in-memory layer; the tests
-under `tests/live` start servers of their own on both backings. Pass 2 runs the tests
-that use the database or the channel layer once more, on PostgreSQL and Valkey.
+Part 1 runs everything but the live tests, Django being on SQLite and the in-memory
+layer. Part 2 runs what uses the database or the channel layer once more, on PostgreSQL
+and Valkey. Part 3, the live tests, start servers of their own on both backings; they
+wait most of the time, so they run beside the other two, and their output comes last.
 `DATABASE_URL` and `REDIS_URL` name servers to use, of which the tests take databases of
 their own; servers not named are started here, and stopped at the end, also on a failure,
 on Ctrl-C and on SIGTERM.
@@ -14,17 +15,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import FrameType
+from typing import IO
 
 import pytest
 
 from tests.services import empty_redis_database, fresh_database, postgresql, valkey
 
+_POLL_S = 0.5
+
 
 def main(arguments: list[str]) -> int:
-    """Run both passes; the exit code is pytest's, of the first pass that failed."""
+    """Run all parts; the exit code is pytest's, of the first part that failed."""
     # Until pytest runs, SIGTERM ends this like Ctrl-C: by an exception, through every `finally`.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as stack:
@@ -34,24 +41,36 @@ def main(arguments: list[str]) -> int:
             name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
         }
         plain |= {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
-        print("Pass 1 of 2: everything, on SQLite and the in-memory layer", flush=True)
-        everything = _pytest(arguments, plain)
-        if everything == pytest.ExitCode.INTERRUPTED:
-            return everything
-        print("Pass 2 of 2: database and channel layer, on PostgreSQL and Valkey", flush=True)
         real = plain | {
             "DATABASE_URL": stack.enter_context(fresh_database(database_url)),
             "REDIS_URL": stack.enter_context(empty_redis_database(redis_url)),
         }
-        again = _pytest(["--real-services", *arguments], real)
-    return verdict([everything, again], selective=bool(arguments))
+        output = stack.enter_context(NamedTemporaryFile())
+        live = _pytest("live", arguments, plain, output)
+        stack.callback(_end, live)
+        with _signals_left_to(live):
+            codes = []
+            for title, part, environment in (
+                ("Part 1 of 3: all but the live tests, on SQLite and the in-memory layer", "plain", plain),
+                ("Part 2 of 3: database and channel layer, on PostgreSQL and Valkey", "real", real),
+            ):
+                print(title, flush=True)
+                child = _pytest(part, arguments, environment)
+                with _signals_left_to(child, live):
+                    codes.append(child.wait())
+                if codes[-1] == pytest.ExitCode.INTERRUPTED:
+                    break
+            print("Part 3 of 3: the live tests, on both", flush=True)
+            _show(Path(output.name), live)
+            codes.append(live.wait())
+    return verdict(codes, selective=bool(arguments))
 
 
 def verdict(codes: list[int], *, selective: bool) -> int:
-    """One exit code for the passes.
+    """One exit code for the parts.
 
-    A selection may be empty in one pass, never in all; without a selection an empty
-    pass is a failure.
+    A selection may be empty in one part, never in all; without a selection an empty
+    part is a failure.
     """
     nothing = pytest.ExitCode.NO_TESTS_COLLECTED
     if selective and any(code != nothing for code in codes):
@@ -59,20 +78,41 @@ def verdict(codes: list[int], *, selective: bool) -> int:
     return next((int(code) for code in codes if code != pytest.ExitCode.OK), 0)
 
 
-def _pytest(arguments: list[str], environment: Mapping[str, str]) -> int:
-    child = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], env=environment)
-    with _signals_left_to(child):
-        return child.wait()
+def _pytest(
+    part: str, arguments: list[str], environment: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest", "--part", part, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Whatever happened here: a child that still runs ends in order."""
+    if child.poll() is None:
+        child.terminate()
+        child.wait()
+
+
+def _show(output: Path, child: subprocess.Popen[bytes]) -> None:
+    """Print what a child has written and writes, until it ends."""
+    with output.open("rb") as lines:
+        while True:
+            has_ended = child.poll() is not None
+            sys.stdout.buffer.write(lines.read())
+            sys.stdout.flush()
+            if has_ended:
+                return
+            time.sleep(_POLL_S)
 
 
 @contextmanager
-def _signals_left_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Let the child end in its own time: the services must outlive its fixtures."""
+def _signals_left_to(*children: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let the children end in their own time: the services must outlive their fixtures."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        for child in children:
+            child.send_signal(number)
 
-    # Ctrl-C reaches the child from the terminal already.
+    # Ctrl-C reaches the children from the terminal already.
     before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, forward)
     try:

@@ -1,4 +1,4 @@
-"""The test harness itself: no empty pass counts as a success, no server stays behind."""
+"""The test harness itself: no empty part counts as a success, no server stays behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OK, FAILED, NOTHING = (
         ([-9, OK], False, -9),
     ],
 )
-def test_the_passes_have_one_verdict(codes: list[int], selective: bool, code: int) -> None:
+def test_the_parts_have_one_verdict(codes: list[int], selective: bool, code: int) -> None:
     assert verdict(codes, selective=selective) == code
 
 
