@@ -39,8 +39,9 @@ log = structlog.get_logger(__name__)
 _NONCE_BYTES = 8
 _COUNTER_BYTES = 8
 _PAGING_RETRY_S = 1.0
-_FORGOTTEN_ROWS = 256
-"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile."""
+_FORGOTTEN_ROWS = 2048
+"""Stored while a message was on its way, a row can name one as its predecessor that became a stub meanwhile; a
+ring that comes after its row was paged and confirmed is known by it."""
 
 
 class Socket(Protocol):
@@ -143,16 +144,13 @@ class Connection:
             return True
         if row_id in self._kept:
             return False
-        if row_id <= self._highest_known:
-            # If it waits still, the page has it. If not, it comes too late: what followed it may have been handed.
-            self.look()
-            return False
-        is_next = self._follows(previous_id)
+        is_newest = row_id > self._highest_known
+        is_next = is_newest and self._follows(previous_id)
         if self._knows_all and is_next and not self._kept and self._window.fits(len(frame)):
             self._hand(row_id, frame)
             return True
         self._keep(row_id, frame)
-        if not self._knows_all:
+        if is_newest and not self._knows_all:
             self._rung_meanwhile[row_id] = previous_id
         elif not is_next:
             self.look()

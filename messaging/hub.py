@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -50,6 +51,7 @@ class Hub:
         self._layer = layer
         self._node = secrets.token_hex(8)
         self._connections: dict[UUID, list[Connection]] = {}
+        self._confirming: dict[UUID, set[int]] = {}
         ring_layer = as_ring_layer(layer)
         self._doorbell = Doorbell(ring_layer) if ring_layer else None
         self._subscriptions = (
@@ -180,7 +182,9 @@ class Hub:
         # When everybody comes back at once, one query tells for whom nothing waits: for most.
         if not connection.handed and not await self._has_waiting.call(connection.user_id):
             return Page([], is_last=True)
-        return await self._mailbox.page(connection.user_id, connection.handed, messages, size)
+        # What another connection's client has confirmed is on its way to the disk.
+        handed = {*connection.handed, *self._confirming.get(connection.user_id, ())}
+        return await self._mailbox.page(connection.user_id, handed, messages, size)
 
     async def _who_has_waiting(self, users: Sequence[UUID]) -> list[bool | Exception]:
         having = await self._mailbox.having_waiting(users)
@@ -199,7 +203,17 @@ class Hub:
         log.error("unreadable messages removed", rows=len(row_ids))
 
     def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None:
-        self._mailbox.confirm(row_ids, connection.forget)
+        rows = list(row_ids)
+        self._confirming.setdefault(connection.user_id, set()).update(rows)
+        self._mailbox.confirm(rows, partial(self._on_stub, connection))
+
+    def _on_stub(self, connection: Connection, row_id: int) -> None:
+        connection.forget(row_id)
+        confirming = self._confirming.get(connection.user_id)
+        if confirming is not None:
+            confirming.discard(row_id)
+            if not confirming:
+                del self._confirming[connection.user_id]
 
     # The channel layer
 

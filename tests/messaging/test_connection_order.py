@@ -25,7 +25,7 @@ class World:
         self.connection = connection
         self.socket = socket
         self.due: set[bytes] = set()
-        """What must arrive: all but what another socket confirmed before a ring for it was heard in time."""
+        """What must arrive: all but what another socket confirmed before a ring for it was heard."""
         self._heard: set[int] = set()
         self._numbers = [0] * SENDERS
         self._begun: list[tuple[int, int, bytes] | None] = [None] * SENDERS
@@ -57,15 +57,15 @@ class World:
             self._ring(*self._late.pop(which % len(self._late)))
 
     def _ring(self, row_id: int, previous: int, frame: bytes) -> None:
-        # What is older than a row that is known is found in the mailbox or not at all.
-        if frame in self.due and row_id > self.connection._highest_known:
+        if frame in self.due:
             self._heard.add(row_id)
         self.connection.offer(row_id, previous, frame)
 
     def confirm_elsewhere(self, which: int) -> None:
-        """Another socket of the recipient confirms a row: it waits no more."""
-        if self.rows.waiting:
-            row_id = sorted(self.rows.waiting)[which % len(self.rows.waiting)]
+        """Another socket of the recipient confirms a row: it waits no more. Its ring is not later than that."""
+        late = {row_id for row_id, _, _ in self._late}
+        if rows := [row_id for row_id in sorted(self.rows.waiting) if row_id not in late]:
+            row_id = rows[which % len(rows)]
             frame = self.rows.waiting.pop(row_id)
             if row_id not in self._heard and frame not in self.socket.frames:
                 self.due.discard(frame)

@@ -200,6 +200,24 @@ class TestEvents:
         assert phone.socket.expiries == 0
 
 
+async def test_what_one_connection_confirmed_is_not_handed_to_the_next(
+    hub: Hub, mailbox: Mailbox, keys: KeyRing
+) -> None:
+    user_id = await run_in_database_thread(make_recipient, "recipient")
+    letter = make_letter(user_id)
+    letter = msgspec.structs.replace(letter, sealed=keys.encrypt(FRAME, user_id.bytes, letter.name))
+    await mailbox.put(letter, lambda _outcome: None)
+    phone = await Device(hub, user_id).attach()
+    assert phone.frames == [FRAME]
+    phone.connection.pong(phone.socket.pings[-1])
+    hub.detach(phone.connection)
+    # At once: the confirmation is not on disk yet.
+    again = await Device(hub, user_id).attach()
+    assert again.frames == []
+    await until(lambda: not hub._confirming)
+    assert (await mailbox.count(user_id))[0] == 0
+
+
 class TestTwoProcesses:
     def ring(
         self, hub: Hub, keys: KeyRing, user_id: UUID, row_id: int, before: int = 0
