@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
-from psycopg import Connection, ProgrammingError
+from psycopg import BaseConnection, ProgrammingError
 from psycopg.adapt import Dumper, PyFormat
 from psycopg.pq import Format
 
@@ -78,7 +78,7 @@ class _Int8ArrayDumper(_ArrayDumper):
 _DUMPERS = {ByteaArray: _ByteaArrayDumper, UuidArray: _UuidArrayDumper, Int8Array: _Int8ArrayDumper}
 
 
-def teach(connection: Connection[object]) -> None:
+def teach(connection: BaseConnection[Any]) -> None:
     """Have a connection take these arrays as parameters."""
     try:
         connection.adapters.get_dumper(ByteaArray, PyFormat.BINARY)

@@ -89,7 +89,7 @@ class Mailbox:
         self._confirmed: deque[tuple[int, Callable[[int], None]]] = deque()
         self._confirmer: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._commits = DatabaseThread("mailbox-commit")
+        self._commits = store.committer()
         self._reads = DatabaseThread("mailbox-read")
         self._confirms = DatabaseThread("mailbox-confirm")
 
@@ -147,7 +147,7 @@ class Mailbox:
         while batch := [put for put in batch if not put.is_given_up]:
             letters = [put.letter for put in batch]
             try:
-                outcomes = await self._commits.run(self._store.put, letters, self._caps, timezone.now())
+                outcomes = await self._commits.put(letters, self._caps, timezone.now())
             except (OperationalError, InterfaceError) as error:
                 log.warning("commit failed, trying again", letters=len(letters), error=type(error).__name__)
                 await asyncio.sleep(pause_s)
@@ -243,5 +243,5 @@ class Mailbox:
         await asyncio.gather(*tasks, return_exceptions=True)
         for put in self._queue:
             put.abandon()
-        for thread in (self._commits, self._reads, self._confirms):
-            await thread.close()
+        for each in (self._commits, self._reads, self._confirms):
+            await each.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ import psycopg
 from django.db import IntegrityError, InternalError, OperationalError, connection
 
 from messaging.mailbox.arrays import ByteaArray, Int8Array, UuidArray, teach
+from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
 from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
 
@@ -69,6 +70,7 @@ SELECT judged.name, stored.id, judged.previous_id, judged.is_known, judged.has_r
 FROM judged LEFT JOIN stored ON stored.name = judged.name
 """  # noqa: S608 - table names only
 
+_CONNECT_S = 5
 _PAIR_LOCKS = 0x70616972  # "pair": the class of these advisory locks
 _PAIR_LOCKS_MAX = 4096
 """Different locks: what one batch takes at most of the server's table of locks, which has room for 6 400 by default."""
@@ -92,50 +94,17 @@ class PostgresqlStore(Store):
             cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
 
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
-        outcomes: dict[bytes, Outcome] = {}
-        missing = list(letters)
-        while missing:
-            outcomes.update(self._put_once(missing, caps, now))
-            missing = [letter for letter in missing if letter.name not in outcomes]
-        return _with_predecessors(letters, [outcomes[letter.name] for letter in letters])
+        storing = _storing(letters, caps, now)
+        try:
+            parameters = next(storing)
+            while True:
+                parameters = storing.send(_run(_PUT, parameters))
+        except StopIteration as stored:
+            outcomes: list[Outcome] = stored.value
+            return outcomes
 
-    def _put_once(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> dict[bytes, Outcome]:
-        """Outcomes by name; a letter that met another process's uncommitted row of its name is left out."""
-        rows = _run(
-            _PUT,
-            {
-                "recipient_id": UuidArray(letter.recipient_id for letter in letters),
-                "name": ByteaArray([letter.name for letter in letters]),
-                "body": ByteaArray([letter.body for letter in letters]),
-                "pair": ByteaArray([letter.pair for letter in letters]),
-                "frame": ByteaArray([letter.sealed for letter in letters]),
-                "cap_messages": caps.messages,
-                "cap_bytes": caps.bytes,
-                "share_messages": caps.sender_messages,
-                "share_bytes": caps.sender_bytes,
-                "now": now,
-            },
-        )
-        answers = {row[0]: row for row in rows}
-        outcomes: dict[bytes, Outcome] = {}
-        for letter in letters:
-            _, row_id, previous_id, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
-                letter.name
-            ]
-            if row_id is not None:
-                outcome = Outcome(Verdict.STORED, row_id, previous_id)
-            elif earlier_id is not None:
-                outcome = judge_repeat(
-                    earlier_id, is_same_body=earlier_body == letter.body, waits=earlier_waits
-                )
-            elif not is_known:
-                outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)
-            elif not has_room:
-                outcome = Outcome(Verdict.FULL)
-            else:
-                continue
-            outcomes[letter.name] = outcome
-        return outcomes
+    def committer(self) -> Committer:
+        return _LoopCommitter(self)
 
     def _fetch_page(
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
@@ -144,6 +113,63 @@ class PostgresqlStore(Store):
 
     def _make_stubs(self, row_ids: Sequence[int], hour: datetime) -> None:
         _run(_MAKE_STUBS, (hour, Int8Array(row_ids)))
+
+
+class _LoopCommitter(ThreadCommitter):
+    """Commits from the event loop, on a session of its own: a thread would wait for the loop's interpreter lock.
+
+    While the dedup key is rotated, batches take the store's longer way, in the thread.
+    """
+
+    def __init__(self, store: PostgresqlStore) -> None:
+        super().__init__(store)
+        self._session: psycopg.AsyncConnection[Any] | None = None
+
+    async def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        if any(letter.further for letter in letters):
+            return await super().put(letters, caps, now)
+        with _read_only_is_an_outage():
+            try:
+                return await self._put(letters, caps, now)
+            except IntegrityError:
+                return await self._put(letters, caps, now)
+
+    async def close(self) -> None:
+        await self._end_session()
+        await super().close()
+
+    async def _put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        try:
+            with connection.wrap_database_errors:
+                session = self._session or await self._begin_session()
+                storing = _storing(letters, caps, now)
+                parameters = next(storing)
+                while True:
+                    cursor = psycopg.AsyncCursor(session)
+                    await cursor.execute(_PUT, parameters, prepare=True, binary=True)
+                    parameters = storing.send(await cursor.fetchall())
+        except StopIteration as stored:
+            outcomes: list[Outcome] = stored.value
+            return outcomes
+        except BaseException:
+            # As in a thread: the next batch begins on a fresh session.
+            await self._end_session()
+            raise
+
+    async def _begin_session(self) -> psycopg.AsyncConnection[Any]:
+        options = {"connect_timeout": _CONNECT_S} | connection.get_connection_params()
+        options |= {"cursor_factory": psycopg.AsyncCursor, "autocommit": True}
+        self._session = session = await psycopg.AsyncConnection.connect(**options)
+        teach(session)
+        for setting in _SESSION:
+            await session.execute(setting)
+        session.prepare_threshold = 0
+        return session
+
+    async def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 @contextmanager
@@ -155,6 +181,52 @@ def _read_only_is_an_outage() -> Iterator[None]:
         if isinstance(error.__cause__, psycopg.errors.ReadOnlySqlTransaction):
             raise OperationalError("the database is read-only") from error
         raise
+
+
+def _storing(
+    letters: Sequence[Letter], caps: Caps, now: datetime
+) -> Generator[dict[str, Any], list[tuple[Any, ...]], list[Outcome]]:
+    """The steps of storing a batch: gives the parameters of the statement, takes its rows, returns the outcomes."""
+    outcomes: dict[bytes, Outcome] = {}
+    missing = list(letters)
+    while missing:
+        rows = yield {
+            "recipient_id": UuidArray(letter.recipient_id for letter in missing),
+            "name": ByteaArray([letter.name for letter in missing]),
+            "body": ByteaArray([letter.body for letter in missing]),
+            "pair": ByteaArray([letter.pair for letter in missing]),
+            "frame": ByteaArray([letter.sealed for letter in missing]),
+            "cap_messages": caps.messages,
+            "cap_bytes": caps.bytes,
+            "share_messages": caps.sender_messages,
+            "share_bytes": caps.sender_bytes,
+            "now": now,
+        }
+        outcomes.update(_judge(missing, rows))
+        missing = [letter for letter in missing if letter.name not in outcomes]
+    return _with_predecessors(letters, [outcomes[letter.name] for letter in letters])
+
+
+def _judge(letters: Sequence[Letter], rows: Sequence[tuple[Any, ...]]) -> dict[bytes, Outcome]:
+    """Outcomes by name; a letter that met another process's uncommitted row of its name is left out."""
+    answers = {row[0]: row for row in rows}
+    outcomes: dict[bytes, Outcome] = {}
+    for letter in letters:
+        _, row_id, previous_id, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
+            letter.name
+        ]
+        if row_id is not None:
+            outcome = Outcome(Verdict.STORED, row_id, previous_id)
+        elif earlier_id is not None:
+            outcome = judge_repeat(earlier_id, is_same_body=earlier_body == letter.body, waits=earlier_waits)
+        elif not is_known:
+            outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)
+        elif not has_room:
+            outcome = Outcome(Verdict.FULL)
+        else:
+            continue
+        outcomes[letter.name] = outcome
+    return outcomes
 
 
 def _with_predecessors(letters: Sequence[Letter], outcomes: Sequence[Outcome]) -> list[Outcome]:

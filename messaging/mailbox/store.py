@@ -23,6 +23,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Sum
 
 from keys.models import PrekeyBundle
 from messaging.mailbox import rotation
+from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Page, WaitingRow
 from messaging.models import MailboxMessage
 
@@ -50,6 +51,10 @@ class Store(ABC):
             others = [letter for letter in letters if letter.name not in earlier]
             stored = iter(self._store(others, caps, now))
             return [earlier.get(letter.name) or next(stored) for letter in letters]
+
+    def committer(self) -> Committer:
+        """Who puts for an event loop."""
+        return ThreadCommitter(self)
 
     @abstractmethod
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:

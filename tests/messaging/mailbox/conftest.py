@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.db import connection
+from psycopg import sql
 
 from accounts.models import User
 from keys.models import PrekeyBundle
@@ -109,3 +112,20 @@ def write_letter(
     )
     sealed = MAILBOX_KEYS.encrypt(number.to_bytes(4, "big"), recipient.bytes, current.name)
     return Letter(recipient, *current, sealed, tuple(further))
+
+
+@contextmanager
+def every_new_session_read_only() -> Iterator[None]:
+    """PostgreSQL: a session that begins within takes no writes, as when an operator or a full disk says so."""
+    parameters = connection.get_connection_params()
+    with psycopg.connect(**parameters, autocommit=True) as session:
+        database = sql.Identifier(session.info.dbname)
+        setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(database)
+        session.execute(setting)
+        # Pooled sessions keep the setting that they began with: none of before for this test, none of now after it.
+        connection.close_pool()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            session.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(database))
+            connection.close_pool()  # type: ignore[attr-defined]

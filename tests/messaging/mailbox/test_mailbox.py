@@ -5,45 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from django.db import DataError, Error, InterfaceError, OperationalError, connection
-from psycopg import sql
 from structlog.testing import capture_logs
 
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
+from messaging.mailbox.commits import ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.mailbox import Mailbox
 from tests.messaging.doubles import PATIENCE_S, turns, until
-from tests.messaging.mailbox.conftest import make_letter
+from tests.messaging.mailbox.conftest import every_new_session_read_only, make_letter
 from tests.messaging.mailbox.faulty import FaultyStore
 
 EVERYTHING = 10**9
 AWAY = OperationalError, InterfaceError
-
-
-@contextmanager
-def every_new_session_read_only() -> Iterator[None]:
-    """PostgreSQL: a session that begins within takes no writes, as when an operator or a full disk says so."""
-    parameters = connection.get_connection_params()
-    with psycopg.connect(**parameters, autocommit=True) as session:
-        database = sql.Identifier(session.info.dbname)
-        setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(database)
-        session.execute(setting)
-        # Pooled sessions keep the setting that they began with: none of before for this test, none of now after it.
-        connection.close_pool()  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            session.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(database))
-            connection.close_pool()  # type: ignore[attr-defined]
 
 
 READ_ONLY_SESSION = {
@@ -334,7 +316,8 @@ class TestFaults:
     ) -> None:
         letters = letters_to(recipient, 7)
         with surroundings():
-            await mailbox._commits.run(make_this_session_read_only)
+            assert isinstance(mailbox._commits, ThreadCommitter)
+            await mailbox._commits._thread.run(make_this_session_read_only)
             futures = [mailbox.put(letter, unseen) for letter in letters]
             await until(lambda: len(faulty_store.batches) >= tries)
             assert faulty_store.batches[:tries] == [letters[:5]] * tries

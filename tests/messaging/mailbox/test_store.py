@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +12,7 @@ from django.db import OperationalError, connection, transaction
 
 from accounts.models import User
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
-from messaging.mailbox.store import Store
+from messaging.mailbox.store import Store, get_store
 from messaging.models import MailboxMessage
 from tests.messaging.doubles import PATIENCE_S
 from tests.messaging.mailbox.conftest import (
@@ -43,7 +46,36 @@ def waiting(store: Store, recipient: UUID) -> list[int]:
     return [row.row_id for row in store.page(recipient, [], EVERYTHING, EVERYTHING).rows]
 
 
+class ByCommitter:
+    """A store whose batches take the event loop's way; all else is the store's own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        return asyncio.run(self._put(letters, caps, now))
+
+    async def _put(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
+        committer = self._store.committer()
+        try:
+            return await committer.put(letters, caps, now)
+        finally:
+            await committer.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.fixture(params=["directly", "from the event loop"])
+def store_either_way(request: pytest.FixtureRequest, transactional_db: None) -> Any:
+    return get_store() if request.param == "directly" else ByCommitter(get_store())
+
+
 class TestPut:
+    @pytest.fixture
+    def store(self, store_either_way: Any) -> Any:
+        return store_either_way
+
     def test_a_batch_is_stored_in_its_order(self, store: Store, caps: Caps, recipient: UUID) -> None:
         letters = [make_letter(recipient, sealed=bytes([number])) for number in range(20)]
         outcomes = store.put(letters, caps, NOW)
@@ -178,6 +210,8 @@ class TestPut:
         assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
         assert waiting(store, recipient) == [outcomes[0].row_id, outcomes[2].row_id]
 
+
+class TestReadOnly:
     @pytest.mark.parametrize("keys", [[NEW_KEY], [NEW_KEY, OLD_KEY]], ids=["one key", "a rotation"])
     def test_a_session_that_takes_no_writes_is_an_outage(
         self, store: Store, caps: Caps, recipient: UUID, keys: list[bytes]
