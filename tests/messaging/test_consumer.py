@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from accounts.models import Session
 from accounts.services import revoke_sessions
 from construct_site.database import run_in_database_thread
 from keys import services as keys_services
+from messaging.mailbox.letters import Outcome
 from messaging.node import Node
 from messaging.protocol import messages
 from messaging.protocol.messages import ClientMessage, Error
@@ -370,8 +372,13 @@ class TestTrouble:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         _, as_alice, bob, as_bob = await befriended(make_client)
-        put = node._mailbox._store.put
-        monkeypatch.setattr(node._mailbox._store, "put", lambda *args: gate.wait(PATIENCE_S) and put(*args))
+        put = node._mailbox._commits.put
+
+        async def put_later(*batch: Any) -> list[Outcome]:
+            await asyncio.to_thread(gate.wait, PATIENCE_S)
+            return await put(*batch)
+
+        monkeypatch.setattr(node._mailbox._commits, "put", put_later)
         amounts(request_s=0.6)
         alice = await make_client()
         await alice.request(login_request("alice"))
