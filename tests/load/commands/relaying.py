@@ -249,7 +249,8 @@ async def _send_at(rate: float, traffic: Traffic) -> None:
         while number < due:
             traffic.send(number % traffic.pairs, begin + number / rate)
             number += 1
-        await asyncio.sleep(max(0.0, begin + number / rate - time.perf_counter()))
+        # Not a turn of the loop for each message: the client would take the processor from the server.
+        await asyncio.sleep(max(POLL_S / 2, begin + number / rate - time.perf_counter()))
 
 
 def _template(pair: PairSeats) -> frames.MessageTemplate:
