@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,7 +142,6 @@ def test_the_process_has_one_queue() -> None:
     assert get_password_hashing() is get_password_hashing()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
 async def test_hashes_give_way_to_the_rest_of_the_process() -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     with hashing(1, 1) as made:
