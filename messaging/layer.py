@@ -6,7 +6,7 @@ What is added:
   layer publishes one at a time behind a lock, 4 000 a second, and drops the counts;
   pipelined, 40 000.)
 * what groups are sent is handed to one listener at once, and what came together is
-  read together: redis-py takes 0.1 ms for each message, hiredis 1 µs (2026-11);
+  read together: a process's own ring that came back cost it 0.10 ms, now 0.04 (2026-11);
 * the listener is told when a lost connection is back: what was published meanwhile
   is gone;
 * a Redis that hangs counts as away after 1 s.

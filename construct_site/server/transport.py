@@ -1,8 +1,8 @@
 """An open socket's way out of Twisted: its file descriptor moves to a transport of the event loop.
 
-uvloop reads and writes in C, without Twisted's reactor between: two thirds of what
-a bare relay on Daphne costs a message went there (2026-11). Handshakes and HTTP
-stay with Twisted.
+uvloop reads and writes in C, without Twisted's reactor between. With the calls of
+`websocket.direct` it took the event loop's part of a message from 0.26 to 0.19 ms
+(2026-11). Handshakes and HTTP stay with Twisted.
 """
 
 from __future__ import annotations

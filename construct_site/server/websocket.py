@@ -15,8 +15,7 @@ The server's end, announced as ``websocket.drain``:
 
 Without events, announced as ``websocket.direct``, whose value holds ``socket``, a
 :class:`DirectSocket`: frames and pings are written, frames and pongs taken by calls,
-in the same order as the events around them. A task's wake-up for each cost as much
-as all that the application does with a message.
+in the same order as the events around them, without a task's wake-up for each.
 
 Backpressure, which needs no announcement:
 
@@ -37,7 +36,7 @@ from construct_site.server import framing
 from construct_site.server.framing import Unread
 from construct_site.server.transport import LoopTransport, Move
 
-# For a debug line that nobody reads, autobahn prints a structure at each connection: half of a handshake's time.
+# For a debug line that nobody reads, autobahn prints a structure at each connection: 8 % of a reconnect's time.
 autobahn.websocket.protocol.pformat = repr
 PING_EXTENSION = "websocket.ping"
 DRAIN_EXTENSION = "websocket.drain"
