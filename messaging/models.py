@@ -22,7 +22,13 @@ class MailboxMessage(models.Model):
     # Rows are numbered in the order in which the server took them.
     id = models.BigAutoField(primary_key=True)
     recipient = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, null=True, db_index=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        db_index=False,
+        # Guarded by a lock and a trigger (:mod:`messaging.mailbox.postgresql`), on SQLite by the one writer.
+        db_constraint=False,
+        related_name="+",
     )
     name = models.BinaryField(max_length=16, unique=True)
     """HMAC of sender, recipient and id: two rows of one name cannot be."""

@@ -210,6 +210,30 @@ class TestPut:
         assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
         assert waiting(store, recipient) == [outcomes[0].row_id, outcomes[2].row_id]
 
+    @pytest.mark.parametrize("keys", [[NEW_KEY], [NEW_KEY, OLD_KEY]], ids=["one key", "a rotation"])
+    def test_a_deletion_that_meets_a_batch_takes_along_what_the_batch_stores(
+        self, caps: Caps, recipient: UUID, keys: list[bytes]
+    ) -> None:
+        store = get_store()
+        going = make_recipient("going")
+        letters = [write_letter(to, keys, number) for number, to in enumerate([recipient, going])]
+        stored = threading.Event()
+
+        def put() -> None:
+            with transaction.atomic():
+                outcomes = store.put(letters, caps, NOW)
+                assert [outcome.verdict for outcome in outcomes] == [Verdict.STORED] * 2
+                stored.set()
+                until_someone_waits_for_a_lock()
+
+        def delete() -> None:
+            stored.wait(PATIENCE_S)
+            User.objects.get(id=going).delete()
+
+        run_at_once(put, delete)
+        assert waiting(store, recipient)
+        assert MailboxMessage.objects.count() == 1
+
 
 class TestReadOnly:
     @pytest.mark.parametrize("keys", [[NEW_KEY], [NEW_KEY, OLD_KEY]], ids=["one key", "a rotation"])
