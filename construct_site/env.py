@@ -93,7 +93,7 @@ class Config:
     request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
     authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
     request_s: float = _setting(10.0, "Time within which every request is answered.")
-    pipelined_requests: int = _setting(64, "Requests of one socket in work at once; then reading pauses.")
+    pipelined_requests: int = _setting(16, "Requests of one socket in work at once; then reading pauses.")
     heartbeat_s: float = _setting(45.0, "Idle time before a ping; a third is added at random.")
     pong_s: float = _setting(30.0, "Time for a pong.")
     stall_s: float = _setting(60.0, "Time without progress on handed messages; then close 4408.")
