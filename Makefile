@@ -39,7 +39,8 @@ test: $(VENV)/installed-dev ## Run every test, also on PostgreSQL and Valkey (AR
 
 faults: $(VENV)/installed-dev ## Kill things under load and count what was lost, at full size (N=10 times in a row)
 	@for round in $$(seq $(N)); do \
-		echo "Round $$round of $(N)"; $(BIN)/python -m pytest -q tests/faults --fault-size=full $(ARGS) || exit 1; done
+		echo "Round $$round of $(N)"; \
+		$(BIN)/python -m pytest -q tests/faults --fault-size=full --numprocesses=3 --dist=worksteal $(ARGS) || exit 1; done
 
 soak: $(VENV)/installed-dev ## Restart everything at random under load (MINUTES=60), then look at losses and memory
 	@$(BIN)/python -m tests.faults.soak $(MINUTES)

@@ -12,14 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import (
-    Error,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    close_old_connections,
-    connections,
-)
+from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,7 +66,8 @@ class DatabaseThread:
 def _with_connection_kept(function: Callable[[], T]) -> T:
     try:
         return function()
-    except Error:
+    except Exception:
+        # Whatever failed: a connection in an unknown state is never used again.
         _end_connections()
         raise
 

@@ -26,10 +26,10 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import Error
 
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ErrorCode
+from construct_site.logs import describe_error
 from messaging.mailbox.letters import Page
 from messaging.protocol import codec
 from messaging.window import Window
@@ -235,8 +235,8 @@ class Connection:
                 try:
                     page = await self._rows.page(self, self._window.messages_free, self._window.bytes_free)
                     await self._take_page(page, kept_before)
-                except Error as error:
-                    log.warning("paging failed, trying again", error=type(error).__name__)
+                except Exception as error:  # noqa: BLE001 - without the pager nothing would be handed any more
+                    log.warning("paging failed, trying again", error=describe_error(error))
                     await asyncio.sleep(_PAGING_RETRY_S)
         finally:
             self._pager = None

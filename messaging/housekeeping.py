@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import Error
 from django.utils import timezone
 
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
+from construct_site.logs import describe_error
 from messaging.mailbox.store import get_store
 from messaging.models import Chore
 
@@ -55,6 +55,6 @@ async def keep_house() -> None:
             gone = await run_in_database_thread(expire_if_due)
             if gone:
                 log.info("expired", rows=gone)
-        except Error as error:
-            log.warning("expiry failed", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the next round comes, whatever failed
+            log.warning("expiry failed", error=describe_error(error))
         await asyncio.sleep(settings.CONSTRUCT.housekeeping_s)

@@ -17,7 +17,6 @@ from uuid import UUID
 import structlog
 from channels.layers import BaseChannelLayer
 from django.conf import settings
-from django.db import Error
 
 from accounts import services as accounts
 from construct_site import events
@@ -272,20 +271,20 @@ class Hub:
         while user_id := next(iter(self._connections), None):
             if await subscriptions.are_in_force(user_id):
                 break
-        try:
-            await self.sweep()
-        except Error as error:
-            log.warning("sweep failed", error=type(error).__name__)
+        await self._try_to_sweep()
 
     # The sweep
 
     async def _sweep_again_and_again(self) -> None:
         while True:
             await asyncio.sleep(settings.CONSTRUCT.sweep_s)
-            try:
-                await self.sweep()
-            except Error as error:
-                log.warning("sweep failed", error=type(error).__name__)
+            await self._try_to_sweep()
+
+    async def _try_to_sweep(self) -> None:
+        try:
+            await self.sweep()
+        except Exception as error:  # noqa: BLE001 - the next sweep comes, whatever failed
+            log.warning("sweep failed", error=describe_error(error))
 
     async def sweep(self) -> None:
         """Make good what rings and events missed: the database is the truth, they are only faster.

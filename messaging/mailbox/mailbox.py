@@ -11,11 +11,12 @@ from itertools import islice
 from uuid import UUID
 
 import structlog
-from django.db import Error, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from construct_site.database import DatabaseThread
 from construct_site.errors import ConstructError, ErrorCode
+from construct_site.logs import describe_error
 from messaging.mailbox.letters import Caps, Letter, Outcome, Page, Verdict
 from messaging.mailbox.store import Store
 
@@ -193,7 +194,7 @@ class Mailbox:
     def confirm(self, row_ids: Iterable[int], then: Callable[[int], None]) -> None:
         """Turn rows into stubs with the next batch; `then` is called with each row's id once that is on disk.
 
-        Never fails: tried again while the database is away. What was not done
+        Never fails: tried again, whatever the fault. What was not done
         when the process ends is delivered again.
         """
         self._confirmed.extend((row_id, then) for row_id in row_ids)
@@ -215,9 +216,9 @@ class Mailbox:
                     await self._confirms.run(
                         self._store.confirm, [row_id for row_id, _ in batch], timezone.now()
                     )
-                except Error as error:
+                except Exception as error:  # noqa: BLE001 - what is confirmed must go, whatever failed
                     log.warning(
-                        "confirmation failed, trying again", rows=len(batch), error=type(error).__name__
+                        "confirmation failed, trying again", rows=len(batch), error=describe_error(error)
                     )
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _RETRY_PAUSE_MAX_S)

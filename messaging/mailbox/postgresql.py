@@ -276,8 +276,9 @@ def _run(statement: str, parameters: dict[str, Any] | tuple[Any, ...]) -> list[t
     (A connection pooler between, if any, must pool sessions, not transactions.)
     """
     connection.ensure_connection()
-    if connection.connection.prepare_threshold is None:
-        _make_ready(connection.connection)
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(statement, parameters, prepare=True, binary=True)
-        return cursor.fetchall() if cursor.description else []
+    with connection.wrap_database_errors:
+        if connection.connection.prepare_threshold is None:
+            _make_ready(connection.connection)
+        with psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(statement, parameters, prepare=True, binary=True)
+            return cursor.fetchall() if cursor.description else []

@@ -11,32 +11,29 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-TRIGGER = "messaging_empty_mailbox"
+ADD = """
+CREATE FUNCTION messaging_empty_mailbox() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM messaging_mailboxmessage WHERE recipient_id = OLD.user_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER messaging_empty_mailbox AFTER DELETE ON keys_prekeybundle
+    FOR EACH ROW EXECUTE FUNCTION messaging_empty_mailbox();
+"""
+REMOVE = """
+DROP TRIGGER messaging_empty_mailbox ON keys_prekeybundle;
+DROP FUNCTION messaging_empty_mailbox();
+"""
 
 
-def add(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    if schema_editor.connection.vendor != "postgresql":
-        return
-    mailbox = apps.get_model("messaging", "MailboxMessage")._meta.db_table
-    bundle = apps.get_model("keys", "PrekeyBundle")._meta.db_table
-    schema_editor.execute(f"""
-        CREATE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            DELETE FROM {mailbox} WHERE recipient_id = OLD.user_id;
-            RETURN NULL;
-        END $$
-    """)
-    schema_editor.execute(f"""
-        CREATE TRIGGER {TRIGGER} AFTER DELETE ON {bundle} FOR EACH ROW EXECUTE FUNCTION {TRIGGER}()
-    """)
+def add(_apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(ADD)
 
 
-def remove(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    if schema_editor.connection.vendor != "postgresql":
-        return
-    bundle = apps.get_model("keys", "PrekeyBundle")._meta.db_table
-    schema_editor.execute(f"DROP TRIGGER {TRIGGER} ON {bundle}")
-    schema_editor.execute(f"DROP FUNCTION {TRIGGER}()")
+def remove(_apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(REMOVE)
 
 
 class Migration(migrations.Migration):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -105,12 +106,21 @@ async def test_calls_on_one_thread_run_one_after_another() -> None:
     assert order == list(range(50))
 
 
-async def test_after_a_failure_a_thread_begins_on_a_fresh_connection() -> None:
+def fail_in_the_driver() -> None:
+    raise RuntimeError("what the driver raises is no error of Django's")
+
+
+@pytest.mark.parametrize(
+    ("fail", "error"), [(fail_in_the_database, DatabaseError), (fail_in_the_driver, RuntimeError)]
+)
+async def test_after_a_failure_a_thread_begins_on_a_fresh_connection(
+    fail: Callable[[], None], error: type[Exception]
+) -> None:
     thread = DatabaseThread("keeper")
     try:
         await thread.run(select, 1)
-        with pytest.raises(DatabaseError):
-            await thread.run(fail_in_the_database)
+        with pytest.raises(error):
+            await thread.run(fail)
         assert not await thread.run(is_connected)
         assert await thread.run(select, 2) == 2
     finally:

@@ -427,15 +427,16 @@ class TestSweep:
         await hub.sweep()
         assert (live.socket.expiries, dead.socket.expiries) == (0, 1)
 
+    @pytest.mark.parametrize("fault", [OperationalError, RuntimeError])
     async def test_a_failed_sweep_is_followed_by_another(
-        self, hub: Hub, amounts: Amounts, monkeypatch: pytest.MonkeyPatch
+        self, hub: Hub, amounts: Amounts, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
     ) -> None:
         amounts(sweep_s=0.001)
         sweeps: list[int] = []
 
         async def fail() -> None:
             sweeps.append(1)
-            raise OperationalError("away")
+            raise fault("away")
 
         monkeypatch.setattr(hub, "sweep", fail)
         sweeper = asyncio.create_task(hub._sweep_again_and_again())

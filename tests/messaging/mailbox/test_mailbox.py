@@ -340,9 +340,9 @@ class TestConfirm:
         again = await outcome_of(mailbox.put(letters[0], unseen))
         assert again.verdict is Verdict.CONFIRMED
 
-    @pytest.mark.parametrize("fault", AWAY)
+    @pytest.mark.parametrize("fault", [*AWAY, RuntimeError])
     async def test_a_confirmation_is_tried_until_it_succeeds(
-        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, fault: type[Error]
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, fault: type[Exception]
     ) -> None:
         outcome = await outcome_of(mailbox.put(make_letter(recipient), unseen))
         faulty_store.confirm_faults.append(fault("away"))

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from accounts.models import User
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
@@ -233,6 +233,21 @@ class TestPut:
         run_at_once(put, delete)
         assert waiting(store, recipient)
         assert MailboxMessage.objects.count() == 1
+
+
+class TestLostSession:
+    def test_a_session_that_was_lost_before_its_first_statement_is_an_outage(
+        self, caps: Caps, recipient: UUID
+    ) -> None:
+        """A restarting database takes a session, which the pool hands out after it was lost again."""
+        connection.ensure_connection()
+        if connection.vendor == "postgresql":
+            connection.connection.prepare_threshold = None
+        connection.connection.close()
+        with pytest.raises(OperationalError if connection.vendor == "postgresql" else DatabaseError):
+            put_one(get_store(), make_letter(recipient), caps)
+        connection.close()
+        assert put_one(get_store(), make_letter(recipient), caps).verdict is Verdict.STORED
 
 
 class TestReadOnly:
