@@ -44,6 +44,8 @@ def configure(level: str, *, as_json: bool) -> None:
         "django.request",
         "django.security",
         "django.channels.server",
+        # They name the database's host and user.
+        "psycopg.pool",
     ):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     structlog.configure(

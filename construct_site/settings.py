@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dj_database_url
+from psycopg import IsolationLevel
 
 from construct_site import env, logs
 
@@ -67,7 +68,16 @@ _SQLITE_OPTIONS: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 5,
 }
-_POSTGRESQL_OPTIONS: dict[str, Any] = {"pool": {"min_size": 1, "max_size": 12, "timeout": 5}}
+_POSTGRESQL_OPTIONS: dict[str, Any] = {
+    "pool": {"min_size": 1, "max_size": 12, "timeout": 5},
+    # A database whose machine went without a word is given up after 25 s, not after the system's 15 minutes and more.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    # What empties a mailbox after its owner went must see what was committed meanwhile.
+    "isolation_level": IsolationLevel.READ_COMMITTED,
+}
 if CONSTRUCT.database_url:
     try:
         _database: dict[str, Any] = dict(dj_database_url.parse(CONSTRUCT.database_url))

@@ -73,7 +73,8 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
     """
     with transaction.atomic():
         # SQLite has no row lock and needs none: its transactions take the write lock when they begin.
-        bundle = PrekeyBundle.objects.select_for_update().filter(pk=user_id).first()
+        # No key of the row changes: a batch of messages for this user, which locks the key, need not wait.
+        bundle = PrekeyBundle.objects.select_for_update(no_key=True).filter(pk=user_id).first()
         if bundle is None:
             raise ConstructError(ErrorCode.USER_NOT_FOUND)
         verify_update(update, bytes(bundle.verifying_key))

@@ -333,8 +333,7 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         """The socket is gone. Work that was begun ends by itself: a message may be stored, its ack is not seen."""
         self._leave_routing()
         self._stop_awaiting_authentication()
-        if self._reply_timer is not None:
-            self._reply_timer.cancel()
+        # The timer of the replies stays: what is not stored by their time is given up, whoever still waits.
         self._outbox.drop()
 
 

@@ -32,6 +32,7 @@ from messaging.layer import as_ring_layer
 from messaging.mailbox.letters import Page
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing, Unreadable
+from messaging.rung import RungRows
 from messaging.subscriptions import Subscriptions
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Hub:
             Subscriptions(self._subscribe, self._unsubscribe, self._ring_self) if ring_layer else None
         )
         self._ring_layer = ring_layer
+        self._rung_rows = RungRows(mailbox.confirm)
         self._has_waiting = Batcher(self._who_has_waiting, most=_SWEEP_USERS)
         self._channel: str | None = None
         self._channel_opening = asyncio.Lock()
@@ -82,6 +84,7 @@ class Hub:
         if self._doorbell is not None:
             await self._doorbell.close()
             await self._layer.flush()
+        self._rung_rows.release_all()
 
     @property
     def connections(self) -> int:
@@ -146,10 +149,13 @@ class Hub:
         self, recipient_id: UUID, row_id: int, previous_id: int, name: bytes, sealed: bytes
     ) -> asyncio.Future[int] | None:
         """Ring the other processes. The future gives how many of them have the recipient; ``None``: there are none."""
-        return self._ring(
+        heard = self._ring(
             recipient_id,
             {"type": "ring", "row": row_id, "previous": previous_id, "name": name, "frame": sealed},
         )
+        if heard is not None:
+            self._rung_rows.note(row_id, heard, own=int(self.is_here(recipient_id)))
+        return heard
 
     def remind(self, recipient_id: UUID, row_id: int) -> tuple[bool, asyncio.Future[int] | None]:
         """A waiting message was sent again: have every connection look.
@@ -204,7 +210,7 @@ class Hub:
     def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None:
         rows = list(row_ids)
         self._confirming.setdefault(connection.user_id, set()).update(rows)
-        self._mailbox.confirm(rows, partial(self._on_stub, connection))
+        self._rung_rows.confirm(rows, partial(self._on_stub, connection))
 
     def _on_stub(self, connection: Connection, row_id: int) -> None:
         connection.forget(row_id)

@@ -32,6 +32,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from construct_site.logs import describe_error
+
 log = structlog.get_logger(__name__)
 
 ANSWER_S = 1.0
@@ -207,12 +209,12 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc] # channels-redis
                 continue
             try:
                 message = await subscriber.get_message(ignore_subscribe_messages=True, timeout=_POLL_S)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - without the receiver no ring and no event would come any more
                 if not is_away:
-                    log.warning("channel layer away", error=type(error).__name__)
+                    log.warning("channel layer away", error=describe_error(error))
                 is_away = True
                 # It may be connected anew already: redis-py tries that once before it raises.
-                if not subscriber.is_connected:
+                if not subscriber.is_connected or not isinstance(error, RedisError | OSError):
                     await asyncio.sleep(_RECONNECT_S)
                 continue
             if is_away:
@@ -229,7 +231,12 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc] # channels-redis
         if take is None or name not in self.channel_layer.groups:
             super()._receive_message(message)
         else:
-            take(self.channel_layer.channel_layer.deserialize(message["data"]))
+            try:
+                received = self.channel_layer.channel_layer.deserialize(message["data"])
+            except Exception as error:  # noqa: BLE001 - whatever anybody published: the next ring counts
+                log.error("layer message not readable", error=describe_error(error))
+            else:
+                take(received)
 
 
 class _Subscriber(PubSub):

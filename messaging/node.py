@@ -6,11 +6,13 @@ import asyncio
 import base64
 import time
 
+import structlog
 from channels.layers import get_channel_layer
 from django.conf import settings
 
 from construct_site.env import Config
 from construct_site.limits import get_limiter
+from construct_site.logs import describe_error
 from messaging.housekeeping import keep_house
 from messaging.hub import Hub
 from messaging.mailbox.letters import Caps
@@ -18,6 +20,8 @@ from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing, Names
 from messaging.mailbox.store import get_store
 from messaging.relay import Relay
+
+log = structlog.get_logger(__name__)
 
 
 class Node:
@@ -50,9 +54,11 @@ class Node:
         _nodes.pop(asyncio.get_running_loop(), None)
         self._housekeeper.cancel()
         await asyncio.gather(self._housekeeper, return_exceptions=True)
-        await self.hub.close()
-        await self._mailbox.close()
-        await self.limiter.close()
+        for part in (self.hub, self._mailbox, self.limiter):
+            try:
+                await part.close()
+            except Exception as error:  # noqa: BLE001 - the others end all the same
+                log.error("not closed in order", part=type(part).__name__, error=describe_error(error))
 
 
 _nodes: dict[asyncio.AbstractEventLoop, Node] = {}

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import structlog
-from redis.exceptions import RedisError
+
+from construct_site.logs import describe_error
 
 log = structlog.get_logger(__name__)
 
@@ -100,8 +101,8 @@ class Subscriptions:
             async with asyncio.timeout(_JOIN_S):
                 if users:
                     await self._unsubscribe(users)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("not unsubscribed", users=len(users), error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the next join must find a worker
+            log.warning("not unsubscribed", users=len(users), error=describe_error(error))
 
     async def _join_all(self) -> None:
         """Join those who wait, in the order in which they came; the last one's echo speaks for all."""
@@ -112,8 +113,8 @@ class Subscriptions:
             async with asyncio.timeout(_JOIN_S):
                 await self._subscribe(users)
                 await self._await_echo(users[-1])
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("not subscribed", users=len(users), error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - who waits is told, whatever failed
+            log.warning("not subscribed", users=len(users), error=describe_error(error))
         else:
             # Who left meanwhile waits no more.
             self._joined.update(user_id for user_id in users if user_id in self._joining)

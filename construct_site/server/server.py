@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -36,6 +37,8 @@ _DRAIN_PAUSE_S = 0.01
 """Longest pause between two sockets: a few hundred are told within seconds, many are spread over the time there is."""
 _DRAIN_SPREAD = 0.5
 """The part of CONSTRUCT_DRAIN_S in which the sockets are told; the rest is for their open requests."""
+_LIFESPAN_S = 10.0
+"""For the application's own end, once no socket is left."""
 _GC_NEW_OBJECTS = 20_000
 
 Application = Callable[
@@ -155,7 +158,13 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         if running := self._running_applications():
             await asyncio.wait(running, timeout=max(0.0, ends_at - loop.time()))
         await self._cancel_applications()
-        await self._lifespan.stop()
+        try:
+            async with asyncio.timeout(_LIFESPAN_S):
+                await self._lifespan.stop()
+        except TimeoutError:
+            # What hangs in a thread, on a database that does not answer, would keep the process for ever.
+            log.error("stopped, with work left", connections=served)
+            os._exit(1)
         log.info("stopped", connections=served)
 
     async def _drain_sockets(self, ends_at: float) -> None:

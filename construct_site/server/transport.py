@@ -100,7 +100,7 @@ class LoopTransport(asyncio.Protocol):
         if self._transport is not None:
             self._flush()
             self._transport.close()
-        else:
+        elif not self._opening.done():
             self._opening.add_done_callback(lambda _opened: self.loseConnection())
 
     def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
@@ -110,7 +110,7 @@ class LoopTransport(asyncio.Protocol):
             if connection is not None and not self._is_lost:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
-        else:
+        elif not self._opening.done():
             self._opening.add_done_callback(lambda _opened: self.abortConnection())
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name

@@ -127,7 +127,8 @@ class ConstructWebSocketProtocol(WebSocketProtocol):  # type: ignore[misc] # dap
             return
         queue: asyncio.Queue[dict[str, Any]] = self.application_queue
         queue.put_nowait(event)
-        if queue.qsize() == FRAMES_WAITING:
+        # Each time: a pause that Twisted's transport was asked for does not hold on the one that takes its place.
+        if queue.qsize() >= FRAMES_WAITING:
             self.transport.pauseProducing()
 
     # Out

@@ -28,6 +28,8 @@ _CONFIRM_ROWS = 1000
 _CONFIRM_PAUSE_S = 0.05
 """Between two batches of confirmations: nobody waits for them, and each commit delays those that senders wait for."""
 _CLOSE_S = 2.0
+_QUEUE_BYTES = 64 * 1024 * 1024
+"""More than this waits only for a database that hangs: what comes then is refused, to be sent again."""
 
 
 Stored = Callable[[Outcome], None]
@@ -86,6 +88,7 @@ class Mailbox:
         self._batch_messages = batch_messages
         self._batch_bytes = batch_bytes
         self._queue: deque[_Put] = deque()
+        self._queue_bytes = 0
         self._committer: asyncio.Task[None] | None = None
         self._confirmed: deque[tuple[int, Callable[[int], None]]] = deque()
         self._confirmer: asyncio.Task[None] | None = None
@@ -104,13 +107,17 @@ class Mailbox:
         the future any more: the message must be announced all the same.
 
         The future raises ``ConstructError(QUEUE_FAILED)`` where this letter cannot
-        be stored, whatever the fault. While the database is away or takes no writes
-        the letters of a batch are tried again before any that came later. A caller
-        that stops waiting cancels the future; the letter is dropped unless its
-        commit is under way.
+        be stored, whatever the fault, and at once while 64 MiB of letters wait.
+        While the database is away or takes no writes the letters of a batch are
+        tried again before any that came later. A caller that stops waiting cancels
+        the future; the letter is dropped unless its commit is under way.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if self._queue_bytes > _QUEUE_BYTES:
+            future.set_exception(ConstructError(ErrorCode.QUEUE_FAILED))
+            return future
         self._queue.append(_Put(letter, stored, future))
+        self._queue_bytes += len(letter.sealed)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return future
@@ -140,6 +147,7 @@ class Mailbox:
                 batch[put.letter.name] = put
                 size += len(put.letter.sealed)
             self._queue.popleft()
+            self._queue_bytes -= len(put.letter.sealed)
         return list(batch.values())
 
     async def _commit(self, batch: Sequence[_Put]) -> None:

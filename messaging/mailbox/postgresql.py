@@ -22,6 +22,10 @@ UPDATE {TABLE} SET recipient_id = NULL, pair = NULL, frame = NULL, size = NULL, 
 WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
 """  # noqa: S608 - table names only
 
+_LOCK_BUNDLES = (
+    f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[]) FOR KEY SHARE"  # noqa: S608
+)
+
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
 # deletes one waits, then has the rows deleted that came meanwhile (the trigger of migration 0002).
@@ -35,7 +39,7 @@ WITH letter AS (
         %(recipient_id)b::uuid[], %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[], %(frame)b::bytea[]
     ) WITH ORDINALITY AS t (recipient_id, name, body, pair, frame, ordinal)
 ), bundle AS MATERIALIZED (
-    SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[]) FOR KEY SHARE
+    {_LOCK_BUNDLES}
 ), share AS MATERIALIZED (
     SELECT recipient.recipient_id, waiting.*
     FROM (SELECT DISTINCT recipient_id FROM letter) recipient
@@ -92,6 +96,8 @@ class PostgresqlStore(Store):
             # What follows must see what was committed before the locks were had: a snapshot a statement.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
+        # In the order of a deletion: the bundle first, then the rows.
+        _run(_LOCK_BUNDLES, {"recipient_id": UuidArray(letter.recipient_id for letter in letters)})
 
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         storing = _storing(letters, caps, now)

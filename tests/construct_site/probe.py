@@ -2,13 +2,16 @@
 
 It prints, one word or sentence a line: ``start``, ``listening PORT``, ``raised NAME`` when the server
 did not take an event of the application, ``disconnect CODE``, ``end``. Arguments: ``fails-at-start``
-lets the application fail when the server starts. Used by ``test_server_*``.
+lets the application fail when the server starts, ``hangs-at-end`` lets a thread of it never end. Used
+by ``test_server_*``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -97,6 +100,8 @@ async def lifespan(_scope: Event, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     say("end")
+    if "hangs-at-end" in sys.argv:
+        await asyncio.to_thread(threading.Event().wait)
     await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -31,6 +31,13 @@ def test_idle_connections_do_not_hold_up_the_end(tmp_path: Path) -> None:
         assert silent.recv(1) == b""
 
 
+def test_an_application_that_hangs_at_the_end_does_not_keep_the_process(tmp_path: Path) -> None:
+    with started(tmp_path, "hangs-at-end") as probe:
+        probe.await_line("listening")
+        probe.end()
+        assert "stopped, with work left" in failure(probe)
+
+
 def test_a_port_that_is_taken_ends_the_process_with_the_reason(tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,

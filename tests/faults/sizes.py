@@ -39,9 +39,9 @@ SIZES = {
     ),
     "full": Size(
         accounts=40,
-        per_s=500,
+        per_s=300,
         rounds=3,
-        calm_s=4.0,
+        calm_s=3.0,
         many=10_000,
         waiting=100_000,
         link_bytes_per_s=4 * 1024,

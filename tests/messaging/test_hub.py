@@ -11,6 +11,7 @@ import pytest
 import redis
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer
 from django.db import OperationalError
+from redis.asyncio import Redis
 
 from accounts.models import User
 from accounts.peers import Peer
@@ -245,6 +246,24 @@ class TestTwoProcesses:
         phone = Device(there, user_id)
         # At once: the process's own channel is being opened still.
         await phone.attach()
+        await self.ring(here, keys, user_id, 1)
+        await until(lambda: bool(phone.frames))
+        assert phone.frames == [FRAME + b"\x01"]
+
+    async def test_what_cannot_be_read_does_not_end_the_receiving(
+        self,
+        hubs: tuple[Hub, Hub],
+        layers: tuple[DoorbellLayer, DoorbellLayer],
+        keys: KeyRing,
+        shared_redis: str,
+    ) -> None:
+        here, there = hubs
+        user_id = uuid4()
+        phone = await Device(there, user_id).attach()
+        group = layers[0]._get_layer()._get_group_channel_name(user_group(user_id))
+        async with Redis.from_url(shared_redis) as stranger:
+            for garbage in (b"\xc1", b"", b"\x93\x01\x02\x03", b"\x81\xa4type\xa4ring"):
+                assert await stranger.publish(group, garbage) == 1
         await self.ring(here, keys, user_id, 1)
         await until(lambda: bool(phone.frames))
         assert phone.frames == [FRAME + b"\x01"]

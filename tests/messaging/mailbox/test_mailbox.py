@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
+from messaging.mailbox import mailbox as mailbox_module
 from messaging.mailbox.commits import ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.mailbox import Mailbox
@@ -324,6 +325,25 @@ class TestFaults:
         outcomes = await asyncio.gather(*futures)
         assert {outcome.verdict for outcome in outcomes} == {Verdict.STORED}
         assert await sealed_waiting(mailbox, recipient) == [letter.sealed for letter in letters]
+
+
+class TestQueue:
+    async def test_more_bytes_than_may_wait_are_refused_and_what_waits_is_stored(
+        self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mailbox_module, "_QUEUE_BYTES", 10)
+        first, *letters = letters_to(recipient, 6, size=5)
+        await hold_the_next_commit(mailbox, faulty_store, first)
+        futures = [mailbox.put(letter, unseen) for letter in letters]
+        with pytest.raises(ConstructError) as refused:
+            await futures[3]
+        assert refused.value.code is ErrorCode.QUEUE_FAILED
+        assert not any(future.done() for future in futures[:3])
+        faulty_store.gate.set()
+        assert [(await future).verdict for future in futures[:3]] == [Verdict.STORED] * 3
+        with pytest.raises(ConstructError):
+            await futures[4]
+        assert (await outcome_of(mailbox.put(letters[3], unseen))).verdict is Verdict.STORED
 
 
 class TestConfirm:

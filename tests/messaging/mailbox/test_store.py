@@ -11,9 +11,11 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from accounts.models import User
+from keys.services import rotate_prekey
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.store import Store, get_store
 from messaging.models import MailboxMessage
+from tests.keys.owners import KeyOwner, registered
 from tests.messaging.doubles import PATIENCE_S
 from tests.messaging.mailbox.conftest import (
     NEW_KEY,
@@ -233,6 +235,26 @@ class TestPut:
         run_at_once(put, delete)
         assert waiting(store, recipient)
         assert MailboxMessage.objects.count() == 1
+
+
+class TestPrekeyRotation:
+    @pytest.mark.usefixtures("transactional_db")
+    def test_a_rotation_under_way_holds_up_no_batch(self, caps: Caps) -> None:
+        owner = KeyOwner()
+        user_id = registered(owner).pk
+        stored = threading.Event()
+
+        def rotate() -> None:
+            with transaction.atomic():
+                rotate_prekey(user_id, owner.update())
+                assert connection.vendor != "postgresql" or stored.wait(PATIENCE_S)
+
+        def put() -> None:
+            assert put_one(get_store(), make_letter(user_id), caps).verdict is Verdict.STORED
+            stored.set()
+
+        run_at_once(rotate, put)
+        assert stored.is_set()
 
 
 class TestLostSession:
