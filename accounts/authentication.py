@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
+from django.db import transaction
+
 from accounts.models import User
 from accounts.passwords import get_password_hashing, must_update
 from accounts.peers import Peer
@@ -14,10 +16,13 @@ from accounts.services import (
     Grant,
     SessionIdentity,
     address_is_known,
+    check_new_password,
+    delete_user_of,
     end_session,
     find_credentials,
     open_session,
     replace_hash,
+    replace_password,
     resume_sessions,
 )
 from accounts.services.rules import is_password_shaped
@@ -40,6 +45,17 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
     RATE_LIMIT_EXCEEDED before any hash; ACCOUNT_SUSPENDED only to who knows the
     password; SERVER_BUSY.
     """
+    credentials = await check_password(username, password, peer)
+    grant = await run_in_database_thread(_open, credentials, peer)
+    await _refresh_hash(credentials, password)
+    return grant
+
+
+async def check_password(username: str, password: str, peer: Peer) -> Credentials:
+    """The account of who knows the password. Raises as :func:`log_in`, ACCOUNT_SUSPENDED apart.
+
+    Failures count at the login's door, whatever the password is asked for.
+    """
     credentials, is_known = await run_in_database_thread(_look_up, username, peer.address)
     attempt = (username, peer.address, is_known)
     limiter = get_limiter()
@@ -53,9 +69,25 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
         await limiter.record_failed_login(*attempt)
         raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
     await limiter.record_login(*attempt)
-    grant = await run_in_database_thread(_open, credentials, peer)
-    await _refresh_hash(credentials, password)
-    return grant
+    return credentials
+
+
+async def change_password(grant: Grant, current: str, new: str, peer: Peer) -> int:
+    """Give the account another password; its other sessions end. Returns how many did.
+
+    Raises ``ConstructError``: WEAK_PASSWORD, and as :func:`check_password`. Then nothing
+    has changed.
+    """
+    check_new_password(new, grant.username)
+    credentials = await check_password(grant.username, current, peer)
+    encoded = await get_password_hashing().make(new)
+    return await run_in_database_thread(replace_password, credentials, encoded, kept=grant.session_id)
+
+
+async def delete_account(grant: Grant, password: str, peer: Peer) -> None:
+    """Delete the account of who knows its password. Raises as :func:`check_password`; then nothing has changed."""
+    credentials = await check_password(grant.username, password, peer)
+    await run_in_database_thread(delete_user_of, credentials)
 
 
 async def resume(token: str, peer: Peer) -> Grant:
@@ -92,10 +124,13 @@ async def _verify(credentials: Credentials | None, password: str) -> bool:
 
 def _open(credentials: Credentials, peer: Peer) -> Grant:
     # Read again: the account may have been deleted, or its password changed, while the hash ran.
-    user = User.objects.filter(pk=credentials.id, password=credentials.encoded_password).first()
-    if user is None:
-        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-    return open_session(user, peer)
+    # Held until the session is open, so that a change of the password ends this one too.
+    same = User.objects.select_for_update(no_key=True)
+    with transaction.atomic():
+        user = same.filter(pk=credentials.id, password=credentials.encoded_password).first()
+        if user is None:
+            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+        return open_session(user, peer)
 
 
 async def _refresh_hash(credentials: Credentials, password: str) -> None:

@@ -17,6 +17,8 @@ from accounts.folding import MOST_GROWTH, fold
 USERNAME = r"[A-Za-z0-9_-]{3,32}"
 USERNAME_CHARS = 32
 DISPLAY_NAME_CHARS = 64
+BIO_CHARS = 500
+AVATAR_URL_CHARS = 500
 CLIENT_LABEL_CHARS = 64
 
 
@@ -69,9 +71,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     display_name_folded = models.CharField(
         max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, db_index=True, blank=True, editable=False
     )
-    bio = models.CharField(max_length=500, blank=True)
+    bio = models.CharField(max_length=BIO_CHARS, blank=True)
     avatar_url = models.CharField(
-        "avatar URL", max_length=500, blank=True, validators=[URLValidator(schemes=["https"])]
+        "avatar URL", max_length=AVATAR_URL_CHARS, blank=True, validators=[URLValidator(schemes=["https"])]
     )
     discoverable = models.BooleanField(default=True, help_text="Other people's searches find this account.")
     last_seen_on = models.DateField(null=True, editable=False)
@@ -114,6 +116,17 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.display_name
 
 
+class FormerName(models.Model):
+    """The name of a deleted account, which nobody else may take for a while: its friends would not see the change."""
+
+    digest = models.BinaryField(max_length=16, primary_key=True)
+    """Keyed hash of the folded name."""
+    free_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"free at {self.free_at}"
+
+
 class Session(models.Model):
     """A login of a user on one client. The token itself is stored nowhere, only its SHA-256."""
 
@@ -126,6 +139,8 @@ class Session(models.Model):
     client_label = models.CharField(max_length=CLIENT_LABEL_CHARS, blank=True)
     address_digest = models.BinaryField(max_length=16)
     """Keyed hash of user and peer address: tells only whether this user was here before."""
+    address_sealed = models.BinaryField(max_length=128, null=True, editable=False)
+    """The address for its owner's eyes, encrypted; none where ``CONSTRUCT_SESSION_ADDRESSES`` says so."""
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:

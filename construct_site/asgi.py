@@ -18,9 +18,10 @@ from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 from django.http.request import split_domain_port, validate_host
 
-http = get_asgi_application()
+django_application = get_asgi_application()
 
 from construct_site import checks  # noqa: E402 - the apps are loaded now
+from construct_site.bounded import Bounded  # noqa: E402
 from construct_site.server import sole  # noqa: E402
 from messaging.consumer import ConstructConsumer  # noqa: E402
 from messaging.node import get_node  # noqa: E402
@@ -78,4 +79,9 @@ if settings.CONSTRUCT.production and not settings.CONSTRUCT.redis_url and not so
     raise ImproperlyConfigured(
         "Without REDIS_URL production is served by `manage.py serve`: it lets one process in."
     )
+http = Bounded(
+    django_application,
+    most=settings.CONSTRUCT.http_requests,
+    waiting=settings.CONSTRUCT.http_requests_waiting,
+)
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -20,6 +20,7 @@ POSITIVE = (
     "authenticate_s",
     "request_s",
     "pipelined_requests",
+    "http_requests",
     "heartbeat_s",
     "pong_s",
     "stall_s",

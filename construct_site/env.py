@@ -64,6 +64,11 @@ class Config:
     )
     log_level: str = _setting("INFO", "Lowest level that is logged.")
 
+    # What clients are told
+    name: str = _setting("Construct", "Name of this server.")
+    contact: str = _setting("", "How to reach who runs it: an address or a link.")
+    terms_url: str = _setting("", "Link to the terms of use.")
+
     # Keys
     secret_key: str = _setting("", "Django's signing key: at least 50 characters, random.", secret=True)
     mailbox_keys: list[str] = _setting(
@@ -79,6 +84,14 @@ class Config:
 
     # Accounts
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
+    ended_session_s: int = _setting(
+        30 * 86400,
+        "How long an ended session is kept: its address has an allowance of failed logins of its own.",
+    )
+    session_addresses: bool = _setting(
+        True, "Keep each session's address, encrypted, and show it to the account's owner."
+    )
+    name_rest_s: int = _setting(90 * 86400, "Time in which nobody can take a deleted account's name.")
     password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")
     password_hash_passes: int = _setting(2, "Argon2id passes.")
     password_hash_threads: int = _setting(2, "Hashes computed at the same time.")
@@ -90,6 +103,8 @@ class Config:
     transport_frame_bytes: int = _setting(
         256 * 1024, "Largest frame that Daphne takes; beyond it close 1009."
     )
+    http_requests: int = _setting(16, "HTTP requests in work at once; each takes a thread.")
+    http_requests_waiting: int = _setting(256, "HTTP requests that may wait; beyond it SERVER_BUSY.")
     request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
     authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
     request_s: float = _setting(10.0, "Time within which every request is answered.")

@@ -8,6 +8,7 @@ Source: protocol contract, sections 1 and 5.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -147,12 +148,23 @@ class ConstructError(Exception):
 
     ``text`` replaces the table's sentence where the raiser knows more (when to
     retry, which field). It is shown to the client and must carry no secret.
+    ``retry_after_s``: seconds after which the same request can succeed, where known.
+    ``fields``: of a VALIDATION_FAILED, what is wrong with each field, by its name on the wire.
     """
 
-    def __init__(self, code: ErrorCode, text: str | None = None) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        text: str | None = None,
+        *,
+        retry_after_s: float | None = None,
+        fields: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         super().__init__(code.value)
         self.code = code
         self.text = text or ERRORS[code].text
+        self.retry_after_s = retry_after_s
+        self.fields = fields
 
 
 class SessionExpired(Exception):

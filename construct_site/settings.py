@@ -27,6 +27,8 @@ INSTALLED_APPS = [
     "messaging",
     "channels",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -112,6 +114,33 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.rest.authentication.SessionToken"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.rest.authentication.IsLoggedIn"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.rest.limits.UserLimit"],
+    "DEFAULT_PARSER_CLASSES": ["construct_site.rest.parsing.JsonParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "construct_site.rest.parsing.AlwaysJson",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # OPTIONS is answered like any other method that a view does not have.
+    "DEFAULT_METADATA_CLASS": None,
+    "EXCEPTION_HANDLER": "construct_site.rest.errors.answer_error",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Construct",
+    "DESCRIPTION": "Account tooling. Messages travel over the WebSocket.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "POSTPROCESSING_HOOKS": ["construct_site.rest.schema.refuse_unknown_fields"],
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -57,6 +59,31 @@ def fetch_bundle(user_id: UUID) -> ServedBundle:
         signed_prekey_public=_base64(bundle.signed_prekey_public),
         signature=_base64(bundle.signature),
         verifying_key=_base64(bundle.verifying_key),
+        is_stale=bundle.is_stale,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrekeyStatus:
+    """What an owner wants to know of the own keys."""
+
+    fingerprint: str
+    """SHA-256 of identity key ‖ verifying key, in hexadecimal: the keys that stay through every rotation."""
+    rotated_at: datetime
+    age_s: int
+    is_stale: bool
+
+
+def prekey_status(user_id: UUID) -> PrekeyStatus:
+    """Raises ``ConstructError(USER_NOT_FOUND)`` for one without a bundle."""
+    bundle = PrekeyBundle.objects.filter(pk=user_id).first()
+    if bundle is None:
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+    keys = bytes(bundle.identity_public) + bytes(bundle.verifying_key)
+    return PrekeyStatus(
+        fingerprint=hashlib.sha256(keys).hexdigest(),
+        rotated_at=bundle.rotated_at,
+        age_s=int((timezone.now() - bundle.rotated_at).total_seconds()),
         is_stale=bundle.is_stale,
     )
 

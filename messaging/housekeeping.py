@@ -1,4 +1,4 @@
-"""Expiry: waiting messages and stubs whose life is over go, by the running server or by a command."""
+"""Expiry: what is past its life goes, by the running server or by a command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 from django.conf import settings
 from django.utils import timezone
 
+from accounts import services as accounts
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.logs import describe_error
@@ -42,10 +43,18 @@ def expire_mailbox(now: datetime) -> int:
     return gone
 
 
+def purge_accounts(now: datetime) -> int:
+    """Delete sessions that ended long ago and names that have rested. Returns how many rows went."""
+    gone = accounts.free_names(now)
+    while deleted := accounts.purge_sessions(now, _ROWS_A_TRANSACTION):
+        gone += deleted
+    return gone
+
+
 def expire_if_due() -> int:
     now = timezone.now()
     every = timedelta(seconds=settings.CONSTRUCT.housekeeping_s)
-    return expire_mailbox(now) if claim(EXPIRY, every, now) else 0
+    return expire_mailbox(now) + purge_accounts(now) if claim(EXPIRY, every, now) else 0
 
 
 async def keep_house() -> None:

@@ -21,6 +21,7 @@ TESTS = Path(__file__).parent
 LIVE = ("live", "faults", "load")
 PURE = (
     "accounts/services/test_rules.py",
+    "accounts/services/test_user_ids.py",
     "accounts/test_folding.py",
     "accounts/test_passwords.py",
     "accounts/test_peers.py",
@@ -42,7 +43,6 @@ PURE = (
     "messaging/test_connection.py",
     "messaging/test_connection_order.py",
     "messaging/test_demo_command.py",
-    "messaging/test_handlers.py",
     "messaging/test_outbox.py",
     "messaging/test_pipeline.py",
     "messaging/test_routes.py",

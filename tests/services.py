@@ -60,7 +60,7 @@ def free_port() -> int:
     Not one of those that the system gives to connections: another test's could take it before it is bound.
     """
     while True:
-        port = random.randrange(*_PORTS)  # noqa: S311 - any port will do
+        port = random.randrange(*_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -7,17 +7,29 @@ their live sockets once its transaction commits.
 from __future__ import annotations
 
 from accounts.services.credentials import Credentials, address_is_known, find_credentials, replace_hash
-from accounts.services.lifecycle import create_account, delete_user, update_account
-from accounts.services.rules import check_registration
+from accounts.services.lifecycle import (
+    create_account,
+    delete_user,
+    delete_user_of,
+    free_names,
+    replace_password,
+    update_account,
+)
+from accounts.services.profile import Profile, read_profile, update_profile
+from accounts.services.rules import check_new_password, check_registration, parse_user_id
 from accounts.services.search import FoundUser, search_users
 from accounts.services.sessions import (
     Grant,
+    SessionFacts,
     SessionIdentity,
     end_session,
+    list_sessions,
     live_sessions,
     open_session,
+    purge_sessions,
     resume_session,
     resume_sessions,
+    revoke_other_sessions,
     revoke_sessions,
 )
 
@@ -25,19 +37,31 @@ __all__ = [
     "Credentials",
     "FoundUser",
     "Grant",
+    "Profile",
+    "SessionFacts",
     "SessionIdentity",
     "address_is_known",
+    "check_new_password",
     "check_registration",
     "create_account",
     "delete_user",
+    "delete_user_of",
     "end_session",
     "find_credentials",
+    "free_names",
+    "list_sessions",
     "live_sessions",
     "open_session",
+    "parse_user_id",
+    "purge_sessions",
+    "read_profile",
     "replace_hash",
+    "replace_password",
     "resume_session",
     "resume_sessions",
+    "revoke_other_sessions",
     "revoke_sessions",
     "search_users",
     "update_account",
+    "update_profile",
 ]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
-from accounts.models import User
-from accounts.services.sessions import revoke_sessions
+from accounts.folding import fold
+from accounts.models import FormerName, User
+from accounts.services.credentials import Credentials
+from accounts.services.sessions import revoke_other_sessions, revoke_sessions
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import SessionsEnded, send_on_commit
 
@@ -16,12 +24,16 @@ def create_account(username: str, encoded_password: str, display_name: str) -> U
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
 
     Inside the caller's transaction, which stays usable when this raises
-    ``ConstructError(USERNAME_TAKEN)``: of several at once, the first wins.
+    ``ConstructError(USERNAME_TAKEN)``: of several at once, the first wins; the name of
+    a deleted account rests for ``CONSTRUCT_NAME_REST_S``.
     """
     user = User(username=username, password=encoded_password, display_name=display_name)
     try:
         with transaction.atomic():
             user.save(force_insert=True)
+            # After the insert, which waits for a deletion under way: what that stored is seen now.
+            if _rests(user.username_folded):
+                raise ConstructError(ErrorCode.USERNAME_TAKEN)
     except IntegrityError:
         # The winner has committed, else the database would have made this insert wait.
         if User.objects.filter(username_folded=user.username_folded).exists():
@@ -40,8 +52,60 @@ def update_account(user: User, fields: Iterable[str]) -> None:
         user.save(update_fields=changed)
 
 
+def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:
+    """Store another password's hash and end the other sessions, all but `kept`. Returns how many it ended.
+
+    Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed since
+    `credentials` were looked up; then nothing has changed.
+    """
+    with transaction.atomic():
+        # In the order of update_account.
+        ended = revoke_other_sessions(credentials.id, kept)
+        current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
+        if not current.update(password=encoded):
+            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+        # A login with the former password may have opened one before this transaction held the account.
+        ended += revoke_other_sessions(credentials.id, kept)
+    return ended
+
+
 def delete_user(user: User) -> None:
-    """Remove an account with everything it owns: sessions, keys, waiting messages."""
+    """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while."""
     with transaction.atomic():
         send_on_commit(SessionsEnded(user.pk))
+        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
+        FormerName.objects.update_or_create(
+            digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
+        )
         user.delete()
+
+
+def delete_user_of(credentials: Credentials) -> None:
+    """Remove the account whose password was checked just now. Raises ``ConstructError(INVALID_CREDENTIALS)``.
+
+    That is if the password was changed meanwhile; then nothing has changed.
+    """
+    user = User.objects.filter(pk=credentials.id, password=credentials.encoded_password).first()
+    if user is None:
+        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    delete_user(user)
+
+
+def free_names(now: datetime) -> int:
+    """Forget the names that have rested long enough. Returns how many."""
+    return FormerName.objects.filter(free_at__lte=now).delete()[0]
+
+
+def _rests(folded_name: str) -> bool:
+    return FormerName.objects.filter(digest=_name_digest(folded_name), free_at__gt=timezone.now()).exists()
+
+
+def _name_digest(folded_name: str) -> bytes:
+    """16 bytes, keyed by the server's secret: the table does not tell who was here."""
+    key = _name_key(settings.SECRET_KEY)
+    return hashlib.blake2b(folded_name.encode(), key=key, digest_size=16).digest()
+
+
+@lru_cache(maxsize=4)
+def _name_key(secret: str) -> bytes:
+    return hashlib.blake2b(secret.encode(), digest_size=32, person=b"construct.names").digest()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from uuid import UUID
 
 from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.core.exceptions import ValidationError
 
 from accounts.folding import fold
-from accounts.models import DISPLAY_NAME_CHARS, USERNAME
+from accounts.models import BIO_CHARS, DISPLAY_NAME_CHARS, USERNAME, User
 from construct_site.errors import ConstructError, ErrorCode
 
+UUID_CHARS = 36
 PASSWORD_CHARS = range(8, 128 + 1)
 NO_CONTROLS = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories: control characters, lone surrogates, line and paragraph separators."""
@@ -29,7 +31,7 @@ def check_registration(username: str, password: str, display_name: str | None) -
     """
     if not is_username(username):
         raise ConstructError(ErrorCode.INVALID_USERNAME)
-    _check_password(password, username)
+    check_new_password(password, username)
     return username if display_name is None else checked_display_name(display_name)
 
 
@@ -51,12 +53,52 @@ def checked_display_name(text: str) -> str:
     return name
 
 
+def checked_bio(text: str) -> str:
+    """`text` without outer white space. It may have line breaks; raises ``ConstructError(VALIDATION_FAILED)``."""
+    bio = text.strip()
+    if len(bio) > BIO_CHARS or {unicodedata.category(each) for each in bio if each != "\n"} & NO_CONTROLS:
+        raise invalid(
+            "bio", f"A bio has at most {BIO_CHARS} characters, line breaks but no control characters."
+        )
+    return bio
+
+
+def checked_avatar_url(text: str) -> str:
+    """An ``https`` address, or nothing. Raises ``ConstructError(VALIDATION_FAILED)``."""
+    try:
+        User._meta.get_field("avatar_url").run_validators(text)  # noqa: SLF001 - Django's documented name for it
+    except ValidationError:
+        raise invalid(
+            "avatarUrl", "An avatar's address begins with https:// and has at most 500 characters."
+        ) from None
+    return text
+
+
+def invalid(field: str, sentence: str) -> ConstructError:
+    """VALIDATION_FAILED of one field, by its name on the wire."""
+    return ConstructError(ErrorCode.VALIDATION_FAILED, fields={field: [sentence]})
+
+
 def is_password_shaped(password: str) -> bool:
     """Whether it can be anybody's password: its length is right and UTF-8 can write it."""
     return len(password) in PASSWORD_CHARS and not any("\ud800" <= each <= "\udfff" for each in password)
 
 
-def _check_password(password: str, username: str) -> None:
+def parse_user_id(text: str) -> UUID:
+    """The UUID of its 36-character form, in either case. Raises ``ConstructError(INVALID_USER_ID)``."""
+    if len(text) == UUID_CHARS:
+        try:
+            parsed = UUID(text)
+        except ValueError:
+            pass
+        else:
+            if str(parsed) == text.lower():
+                return parsed
+    raise ConstructError(ErrorCode.INVALID_USER_ID)
+
+
+def check_new_password(password: str, username: str) -> None:
+    """Raises ``ConstructError(WEAK_PASSWORD)``."""
     if not is_password_shaped(password):
         raise ConstructError(ErrorCode.WEAK_PASSWORD)
     if fold(password) == fold(username):

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.models import Case, IntegerField, Q, Value, When
 
 from accounts.folding import fold
@@ -36,7 +37,8 @@ def search_users(query: str) -> list[FoundUser]:
     characters match nothing, 2 match as a prefix, 3 and more anywhere. Exact
     matches come first, then prefixes, then the others, each by username. A query
     of over 64 characters raises ``ConstructError(INVALID_FORMAT)``; one with a
-    control character, which no name has, matches nothing.
+    control character, which no name has, matches nothing. Raises
+    ``ConstructError(SEARCH_FAILED)`` while the database is away.
 
     Source: protocol section 6.
     """
@@ -47,6 +49,13 @@ def search_users(query: str) -> list[FoundUser]:
     if len(wanted) < SHORTEST_PREFIX or any(unicodedata.category(each) in {"Cc", "Cs"} for each in wanted):
         return []
     matching = _prefix(wanted) if len(wanted) < SHORTEST_SUBSTRING else _either("contains", wanted)
+    try:
+        return _found(matching, wanted)
+    except DatabaseError as error:
+        raise ConstructError(ErrorCode.SEARCH_FAILED) from error
+
+
+def _found(matching: Q, wanted: str) -> list[FoundUser]:
     users = (
         User.objects.filter(matching, discoverable=True, is_active=True)
         .annotate(rank=_rank(wanted))

@@ -14,14 +14,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Session, User
 from accounts.peers import UNKNOWN, Peer
+from accounts.services import addresses
 from accounts.services.credentials import address_digest
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.events import SessionsEnded, send_on_commit
@@ -58,8 +60,10 @@ def open_session(user: User, peer: Peer) -> Grant:
         raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
     token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     now = timezone.now()
+    session_id = uuid4()
     with transaction.atomic():
         session = Session.objects.create(
+            id=session_id,
             user=user,
             token_digest=_digest(token),
             created_at=now,
@@ -67,6 +71,7 @@ def open_session(user: User, peer: Peer) -> Grant:
             last_used_at=_hour(now),
             client_label=peer.client_label,
             address_digest=address_digest(user.pk, peer.address),
+            address_sealed=addresses.seal(session_id, peer.address),
         )
         _note_presence(user, now)
     return _grant(session, token)
@@ -144,7 +149,9 @@ def _changes(session: Session, peer: Peer, now: datetime) -> dict[str, Any]:
     """What a resume writes: nothing, if only so little time has passed that it is not worth it."""
     changes: dict[str, Any] = {"last_used_at": _hour(now), "client_label": peer.client_label}
     if peer.address != UNKNOWN:
-        changes["address_digest"] = address_digest(session.user_id, peer.address)
+        digest = address_digest(session.user_id, peer.address)
+        if digest != bytes(session.address_digest):
+            changes |= {"address_digest": digest, "address_sealed": addresses.seal(session.pk, peer.address)}
     is_near = session.expires_at >= _expiry(now) - _SLIDE_SHARE * timedelta(
         seconds=settings.CONSTRUCT.session_s
     )
@@ -183,6 +190,55 @@ def revoke_sessions(user_id: UUID, session_ids: Iterable[UUID] | None = None) ->
         if revoked or ended is None:
             send_on_commit(SessionsEnded(user_id, ended))
     return revoked
+
+
+def revoke_other_sessions(user_id: UUID, kept: UUID | None) -> int:
+    """Revoke the sessions of a user, all but `kept`, and end their live sockets. Returns how many it changed."""
+    if kept is None:
+        return revoke_sessions(user_id)
+    others = Session.objects.filter(user_id=user_id, revoked_at=None).exclude(pk=kept)
+    return revoke_sessions(user_id, list(others.values_list("pk", flat=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session as its owner sees it."""
+
+    id: UUID
+    client_label: str
+    created_at: datetime
+    last_used_at: datetime
+    """To the hour."""
+    expires_at: datetime
+    address: str | None
+    """None where none was kept, or it can no longer be read."""
+
+
+def list_sessions(user_id: UUID) -> list[SessionFacts]:
+    """The sessions of a user that are neither revoked nor expired, newest first."""
+    live = Session.objects.filter(user_id=user_id, revoked_at=None, expires_at__gt=timezone.now())
+    return [
+        SessionFacts(
+            id=session.pk,
+            client_label=session.client_label,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            expires_at=session.expires_at,
+            address=addresses.unseal(session.pk, session.address_sealed),
+        )
+        for session in live.order_by("-created_at", "pk")
+    ]
+
+
+def purge_sessions(now: datetime, most: int) -> int:
+    """Delete up to `most` sessions that ended ``CONSTRUCT_ENDED_SESSION_S`` ago. Returns how many went.
+
+    Until then an ended session tells that its address is known (see :func:`address_is_known`).
+    """
+    before = now - timedelta(seconds=settings.CONSTRUCT.ended_session_s)
+    ended = Session.objects.filter(Q(expires_at__lte=before) | Q(revoked_at__lte=before))
+    rows = list(ended.values_list("pk", flat=True)[:most])
+    return Session.objects.filter(pk__in=rows).delete()[0]
 
 
 def live_sessions(session_ids: Collection[UUID]) -> set[UUID]:

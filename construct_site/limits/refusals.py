@@ -10,7 +10,9 @@ from construct_site.errors import ConstructError, ErrorCode
 def too_many(noun: str, retry_after_s: float) -> ConstructError:
     """RATE_LIMIT_EXCEEDED: "Too many `noun`. Try again in …"."""
     return ConstructError(
-        ErrorCode.RATE_LIMIT_EXCEEDED, f"Too many {noun}. Try again in {in_words(retry_after_s)}."
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        f"Too many {noun}. Try again in {in_words(retry_after_s)}.",
+        retry_after_s=retry_after_s,
     )
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from daphne.http_protocol import WebRequest
 from django.conf import settings
+
+from construct_site.errors import ERRORS, ErrorCode
 
 
 class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no types
@@ -38,7 +42,10 @@ class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no t
         if self._is_refused:
             return
         self._is_refused = True
+        row = ERRORS[ErrorCode.MESSAGE_TOO_LARGE]
+        body = json.dumps({"code": ErrorCode.MESSAGE_TOO_LARGE.value, "message": row.text}).encode()
         self.channel.transport.write(
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            b"HTTP/1.1 %d Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (row.http_status, len(body), body)
         )
         self.channel.transport.loseConnection()

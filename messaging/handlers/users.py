@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from django.db import DatabaseError
-
 from accounts import services as accounts
+from accounts.services import parse_user_id
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.limits import RateLimit
-from keys import bundle
 from keys import services as keys
+from keys.rotation import rotate
 from messaging.protocol import messages
 from messaging.session import SocketSession
 
 
 async def search_users(_socket: SocketSession, payload: messages.SearchUsers) -> messages.SearchResults:
-    try:
-        found = await run_in_database_thread(accounts.search_users, payload.query)
-    except DatabaseError as error:
-        raise ConstructError(ErrorCode.SEARCH_FAILED) from error
+    found = await run_in_database_thread(accounts.search_users, payload.query)
     return messages.SearchResults(
         users=[
             messages.FoundUser(
@@ -36,7 +29,7 @@ async def search_users(_socket: SocketSession, payload: messages.SearchUsers) ->
 
 
 async def get_public_key(_socket: SocketSession, payload: messages.GetPublicKey) -> messages.PublicKeyBundle:
-    served = await run_in_database_thread(keys.fetch_bundle, user_id_from(payload.user_id))
+    served = await run_in_database_thread(keys.fetch_bundle, parse_user_id(payload.user_id))
     return messages.PublicKeyBundle(
         user_id=str(served.user_id),
         username=served.username,
@@ -48,23 +41,7 @@ async def get_public_key(_socket: SocketSession, payload: messages.GetPublicKey)
 
 
 async def rotate_prekey(socket: SocketSession, payload: messages.RotatePrekey) -> messages.KeyRotationSuccess:
-    if user_id_from(payload.user_id) != socket.user_id:
+    if parse_user_id(payload.user_id) != socket.user_id:
         raise ConstructError(ErrorCode.FORBIDDEN, "Only your own prekey is yours to rotate.")
-    update = bundle.parse_update(payload.update)
-    # Counted here: what is refused for its form or its owner uses up nothing.
-    await socket.node.limiter.hit(RateLimit.ROTATIONS, str(socket.user_id))
-    await run_in_database_thread(keys.rotate_prekey, socket.user_id, update)
+    await rotate(socket.user_id, payload.update)
     return messages.KeyRotationSuccess()
-
-
-def user_id_from(text: str) -> UUID:
-    """The UUID of its 36-character form, in either case. Raises ``ConstructError(INVALID_USER_ID)``."""
-    if len(text) == messages.UUID_LENGTH:
-        try:
-            parsed = UUID(text)
-        except ValueError:
-            pass
-        else:
-            if str(parsed) == text.lower():
-                return parsed
-    raise ConstructError(ErrorCode.INVALID_USER_ID)

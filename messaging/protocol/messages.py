@@ -16,6 +16,8 @@ from uuid import UUID
 
 import msgspec
 
+EXTENSIONS = ("receipts",)
+"""Of the protocol, for clients that ask for them (section 8)."""
 UUID_LENGTH = 36
 """Characters of a UUID on the wire: the hyphenated form, in either case."""
 KEY_BYTES = 32

@@ -4,15 +4,15 @@ from uuid import UUID
 
 import pytest
 
+from accounts.services import parse_user_id
 from construct_site.errors import ConstructError, ErrorCode
-from messaging.handlers.users import user_id_from
 
 TEXT = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77"
 
 
 @pytest.mark.parametrize("text", [TEXT, TEXT.upper(), TEXT.title()])
 def test_a_user_id_may_be_written_in_either_case(text: str) -> None:
-    assert user_id_from(text) == UUID(TEXT)
+    assert parse_user_id(text) == UUID(TEXT)
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_a_user_id_may_be_written_in_either_case(text: str) -> None:
 )
 def test_whatever_else_is_no_user_id(text: str) -> None:
     with pytest.raises(ConstructError) as refusal:
-        user_id_from(text)
+        parse_user_id(text)
     assert refusal.value.code is ErrorCode.INVALID_USER_ID

@@ -1,0 +1,33 @@
+"""The limits of :mod:`construct_site.limits` on REST requests, declared by the view as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiref.sync import async_to_sync
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from accounts.rest.authentication import grant_of
+from construct_site.limits import RateLimit, get_limiter
+
+if TYPE_CHECKING:
+    # The library's views import this module, which the settings name.
+    from rest_framework.views import APIView
+
+
+class UserLimit(BaseThrottle):
+    """Counts a request for its user under ``view.limits[method]``, where the view has such a row.
+
+    Raises ``ConstructError(RATE_LIMIT_EXCEEDED)``. Services count the other limits themselves.
+    """
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        limits: dict[str, RateLimit] = getattr(view, "limits", {})
+        if limit := limits.get(request.method or ""):
+            async_to_sync(_hit)(limit, request)
+        return True
+
+
+async def _hit(limit: RateLimit, request: Request) -> None:
+    await get_limiter().hit(limit, grant_of(request).user_id)

@@ -1,0 +1,75 @@
+"""What people tell about themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts.models import User
+from accounts.services.lifecycle import update_account
+from accounts.services.rules import checked_avatar_url, checked_bio, checked_display_name
+from construct_site.errors import ConstructError, ErrorCode
+
+_RULES: dict[str, Callable[[Any], Any]] = {
+    "display_name": checked_display_name,
+    "bio": checked_bio,
+    "avatar_url": checked_avatar_url,
+    "discoverable": bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An account as its owner sees it. `bio` and `avatar_url` are empty where nothing was told."""
+
+    user_id: UUID
+    username: str
+    display_name: str
+    bio: str
+    avatar_url: str
+    discoverable: bool
+    created_at: datetime
+
+
+def read_profile(user_id: UUID) -> Profile:
+    """Raises ``ConstructError(USER_NOT_FOUND)``."""
+    return _profile(_find(user_id))
+
+
+def update_profile(user_id: UUID, changes: Mapping[str, Any]) -> Profile:
+    """Change these fields; the others stay. Either all are stored or, when one breaks its rule, none.
+
+    Raises ``ConstructError``: INVALID_DISPLAY_NAME, VALIDATION_FAILED, USER_NOT_FOUND.
+    """
+    checked = {name: _RULES[name](value) for name, value in changes.items()}
+    with transaction.atomic():
+        user = _find(user_id)
+        for name, value in checked.items():
+            setattr(user, name, value)
+        if checked:
+            update_account(user, checked)
+    return _profile(user)
+
+
+def _find(user_id: UUID) -> User:
+    user = User.objects.filter(pk=user_id).first()
+    if user is None:
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+    return user
+
+
+def _profile(user: User) -> Profile:
+    return Profile(
+        user_id=user.pk,
+        username=user.username,
+        display_name=user.display_name,
+        bio=user.bio,
+        avatar_url=user.avatar_url,
+        discoverable=user.discoverable,
+        created_at=user.created_at,
+    )

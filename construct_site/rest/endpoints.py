@@ -1,0 +1,96 @@
+"""How a view says what it takes and gives, once, for itself and for the OpenAPI schema."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from construct_site.errors import ERRORS, ErrorCode
+from construct_site.rest.payloads import ErrorAnswer, Payload
+
+
+class Endpoint(APIView):
+    """A path and what can be done with it."""
+
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+
+Method = TypeVar("Method", bound=Callable[..., Response])
+
+OF_A_BODY = (
+    ErrorCode.INVALID_FORMAT,
+    ErrorCode.MESSAGE_TOO_LARGE,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    ErrorCode.VALIDATION_FAILED,
+)
+OF_A_SESSION = (ErrorCode.AUTH_REQUIRED, ErrorCode.INVALID_TOKEN, ErrorCode.ACCOUNT_SUSPENDED)
+OF_A_PASSWORD = (ErrorCode.INVALID_CREDENTIALS, ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.SERVER_BUSY)
+
+
+def describe(
+    operation: str,
+    *,
+    takes: type[Payload] | None = None,
+    query: type[Payload] | None = None,
+    gives: type[Payload] | None = None,
+    status: int = 200,
+    errors: Iterable[ErrorCode] = (),
+    is_public: bool = False,
+) -> Callable[[Method], Method]:
+    """Put a view's method into the schema.
+
+    `operation` is its name there; it can end in `errors`, and in those that follow from
+    the other arguments.
+    """
+    codes = [*errors, ErrorCode.SERVER_ERROR]
+    codes += OF_A_BODY if takes else ()
+    codes += [ErrorCode.VALIDATION_FAILED] if query else ()
+    codes += () if is_public else OF_A_SESSION
+    responses: dict[int, Any] = {status: OpenApiResponse(gives, description="Done.")}
+    for http_status, rows in sorted(_by_status(codes).items()):
+        responses[http_status] = OpenApiResponse(ErrorAnswer, description=" · ".join(rows))
+    return extend_schema(
+        operation_id=operation,
+        request=takes,
+        parameters=[query] if query else None,
+        responses=responses,
+        auth=[] if is_public else None,
+    )
+
+
+def _by_status(codes: Iterable[ErrorCode]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for code in dict.fromkeys(codes):
+        found[ERRORS[code].http_status].append(code.value)
+    return found
+
+
+def read_body(request: Request, kind: type[Payload]) -> dict[str, Any]:
+    """The fields of the body by their Python names. Raises the library's errors, which become rows of the table."""
+    return _read(kind, request.data)
+
+
+def read_query(request: Request, kind: type[Payload]) -> dict[str, Any]:
+    """The same of the query string. A parameter that is given twice counts as its last."""
+    return _read(kind, request.query_params.dict())
+
+
+def _read(kind: type[Payload], data: Any) -> dict[str, Any]:
+    payload = kind(data=data)
+    payload.is_valid(raise_exception=True)
+    read: dict[str, Any] = payload.validated_data
+    return read
+
+
+def answer(kind: type[Payload] | None = None, value: object = None, status: int = 200) -> Response:
+    """`value` in the form of `kind`; without one, 204. No cache keeps it."""
+    headers = {"Cache-Control": "no-store"}
+    if kind is None:
+        return Response(status=204, headers=headers)
+    return Response(kind(value).data, status=status, headers=headers)

@@ -1,0 +1,52 @@
+"""JSON bodies, read as strictly as the socket reads its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+import msgspec
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class JsonParser(BaseParser):
+    """JSON (RFC 8259) of one object. Refuses invalid UTF-8, lone surrogates, ``NaN`` and trailing text."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,  # noqa: ARG002 - the library's signature
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Raises ``ParseError``."""
+        try:
+            body = msgspec.json.decode(stream.read())
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            raise ParseError("The body is not JSON.") from None
+        if not isinstance(body, dict):
+            raise ParseError("The body is one JSON object.")
+        return body
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Whatever a client says that it accepts, it gets the one form there is."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """The parser for the body's content type; None if there is none."""
+        wanted = request.content_type.partition(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == wanted), None)
+
+    def select_renderer(
+        self,
+        request: Request,  # noqa: ARG002 - the library's signature
+        renderers: Any,
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[BaseRenderer, str]:
+        renderer: BaseRenderer = renderers[0]
+        return renderer, renderer.media_type or ""

@@ -1,0 +1,194 @@
+"""Password, profile, search and deletion over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts.models import FormerName, User
+from construct_site.database import run_in_database_thread
+from construct_site.events import Event, SessionsEnded
+from messaging.mailbox.letters import Caps
+from messaging.mailbox.store import get_store
+from tests.messaging.mailbox.conftest import make_letter
+from tests.rest import PASSWORD, Api, register, registration
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
+NEW_PASSWORD = "a brand new passphrase"
+
+
+class TestPassword:
+    async def test_a_change_ends_the_other_sessions_and_keeps_this_one(
+        self, heard: asyncio.Queue[Event]
+    ) -> None:
+        alice = await register("alice")
+        other = await alice.log_in("alice")
+        answer = await alice.put("password", {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD})
+        assert (answer.status, answer.body) == (200, {"revoked": 1})
+        event = heard.get_nowait()
+        assert (event.user_id, len(event.session_ids or ())) == (UUID(alice.user_id), 1)
+        assert (await alice.get("profile")).status == 200
+        assert (await other.get("profile")).refusal == (401, "AUTH_REQUIRED")
+        old = await Api().post("login", {"username": "alice", "password": PASSWORD})
+        new = await Api().post("login", {"username": "alice", "password": NEW_PASSWORD})
+        assert (old.status, new.status) == (401, 200)
+
+    @pytest.mark.parametrize(
+        ("current", "new", "refusal"),
+        [
+            ("wrong horse battery", NEW_PASSWORD, (401, "INVALID_CREDENTIALS")),
+            (PASSWORD, "short", (422, "WEAK_PASSWORD")),
+            (PASSWORD, "password1", (422, "WEAK_PASSWORD")),
+            (PASSWORD, "Alice-the-first", (422, "WEAK_PASSWORD")),
+        ],
+    )
+    async def test_a_refused_change_changes_nothing(
+        self, current: str, new: str, refusal: tuple[int, str]
+    ) -> None:
+        alice = await register("alice-the-first")
+        other = await alice.log_in("alice-the-first")
+        answer = await alice.put("password", {"currentPassword": current, "newPassword": new})
+        assert answer.refusal == refusal
+        assert (await other.get("profile")).status == 200
+        await alice.log_in("alice-the-first")
+
+    async def test_guesses_count_as_failed_logins(self) -> None:
+        alice = await register("alice")
+        guess = {"currentPassword": "wrong horse battery", "newPassword": NEW_PASSWORD}
+        refusals = [(await alice.put("password", guess)).refusal for _ in range(6)]
+        assert refusals == [(401, "INVALID_CREDENTIALS")] * 5 + [(429, "RATE_LIMIT_EXCEEDED")]
+
+
+class TestProfile:
+    async def test_a_fresh_profile(self) -> None:
+        alice = await register("Alice")
+        answer = await alice.get("profile")
+        created = answer.body.pop("created")
+        assert isinstance(created, int)
+        assert answer.body == {
+            "userId": alice.user_id,
+            "username": "Alice",
+            "displayName": "Alice",
+            "bio": "",
+            "avatarUrl": "",
+            "discoverable": True,
+        }
+
+    async def test_what_is_given_changes_and_the_rest_stays(self) -> None:
+        alice = await register("alice")
+        changes = {"displayName": " Alice L. ", "bio": "Down\nthe hole", "discoverable": False}
+        answer = await alice.patch("profile", changes)
+        assert answer.status == 200
+        again = (await alice.patch("profile", {"avatarUrl": "https://pictures.example/a.png"})).body
+        assert again == {
+            **answer.body,
+            "displayName": "Alice L.",
+            "bio": "Down\nthe hole",
+            "discoverable": False,
+            "avatarUrl": "https://pictures.example/a.png",
+        }
+        assert (await alice.get("profile")).body == again
+        assert (await alice.patch("profile", {})).body == again
+        assert (await alice.patch("profile", {"avatarUrl": "", "bio": ""})).body["avatarUrl"] == ""
+
+    @pytest.mark.parametrize(
+        ("changes", "refusal", "field"),
+        [
+            ({"displayName": " "}, (422, "INVALID_DISPLAY_NAME"), None),
+            ({"displayName": "a\u202eb"}, (422, "INVALID_DISPLAY_NAME"), None),
+            ({"displayName": 7}, (422, "VALIDATION_FAILED"), "displayName"),
+            ({"bio": "x" * 501}, (422, "VALIDATION_FAILED"), "bio"),
+            ({"bio": "a\x07"}, (422, "VALIDATION_FAILED"), "bio"),
+            ({"bio": None}, (422, "VALIDATION_FAILED"), "bio"),
+            ({"avatarUrl": "http://pictures.example/a.png"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
+            ({"avatarUrl": "javascript:alert(1)"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
+            ({"avatarUrl": "https://e.example/" + "x" * 500}, (422, "VALIDATION_FAILED"), "avatarUrl"),
+            ({"discoverable": "yes"}, (422, "VALIDATION_FAILED"), "discoverable"),
+            ({"discoverable": 1}, (422, "VALIDATION_FAILED"), "discoverable"),
+            ({"username": "bob"}, (422, "VALIDATION_FAILED"), "username"),
+            ({"isStaff": True}, (422, "VALIDATION_FAILED"), "isStaff"),
+            ({"display_name": "Alice"}, (422, "VALIDATION_FAILED"), "display_name"),
+        ],
+    )
+    async def test_one_bad_field_changes_nothing(
+        self, changes: dict[str, object], refusal: tuple[int, str], field: str | None
+    ) -> None:
+        alice = await register("alice")
+        before = (await alice.get("profile")).body
+        answer = await alice.patch("profile", {"bio": "fine", "discoverable": False, **changes})
+        assert answer.refusal == refusal
+        assert list(answer.body.get("fields", {})) == ([field] if field else [])
+        assert (await alice.get("profile")).body == before
+
+
+class TestSearch:
+    async def test_people_are_found_as_on_the_socket(self) -> None:
+        alice = await register("alice", displayName="Alice L.")
+        await register("alicia")
+        hidden = await register("alison")
+        await hidden.patch("profile", {"discoverable": False})
+        answer = await alice.get("users?query=ali")
+        assert [each["username"] for each in answer.body["users"]] == ["alice", "alicia"]
+        assert answer.body["users"][0] == {
+            "id": alice.user_id,
+            "username": "alice",
+            "displayName": "Alice L.",
+            "avatarUrl": None,
+            "bio": None,
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "refusal"),
+        [
+            ("", (422, "VALIDATION_FAILED")),
+            ("?q=ali", (422, "VALIDATION_FAILED")),
+            ("?query=ali&page=2", (422, "VALIDATION_FAILED")),
+            ("?query=" + "x" * 65, (400, "INVALID_FORMAT")),
+        ],
+    )
+    async def test_bad_queries_are_refused(self, query: str, refusal: tuple[int, str]) -> None:
+        alice = await register("alice")
+        assert (await alice.get("users" + query)).refusal == refusal
+
+    async def test_searches_are_limited_with_those_of_the_socket(self, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, searches_per_minute=2)
+        alice = await register("alice")
+        answers = [await alice.get("users?query=ali") for _ in range(3)]
+        assert [each.status for each in answers] == [200, 200, 429]
+        assert answers[2].refusal == (429, "RATE_LIMIT_EXCEEDED")
+        assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
+
+
+class TestDeletion:
+    async def test_an_account_goes_with_everything_and_its_sockets(self, heard: asyncio.Queue[Event]) -> None:
+        alice = await register("Alice")
+        letters = [make_letter(UUID(alice.user_id))]
+        await run_in_database_thread(get_store().put, letters, Caps(10, 10**6, 1), timezone.now())
+        assert (await alice.get("mailbox")).body["messages"] == 1
+        assert (await alice.post("account/deletion", {"password": PASSWORD})).status == 204
+        assert heard.get_nowait() == SessionsEnded(UUID(alice.user_id))
+        assert (await alice.get("profile")).refusal == (401, "AUTH_REQUIRED")
+        assert await run_in_database_thread(User.objects.count) == 0
+        assert (await run_in_database_thread(get_store().count, UUID(alice.user_id)))[0] == 0
+
+    async def test_a_wrong_password_deletes_nothing(self) -> None:
+        alice = await register("alice")
+        answer = await alice.post("account/deletion", {"password": "wrong horse battery"})
+        assert answer.refusal == (401, "INVALID_CREDENTIALS")
+        assert (await alice.get("profile")).status == 200
+
+    async def test_its_name_rests_and_is_free_again(self, settings: Settings) -> None:
+        alice = await register("Alice")
+        await alice.post("account/deletion", {"password": PASSWORD})
+        assert (await Api().post("register", registration("aLICE"))).refusal == (409, "USERNAME_TAKEN")
+        former = await run_in_database_thread(FormerName.objects.get)
+        assert len(former.digest) == 16
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, name_rest_s=0)
+        bob = await register("bob")
+        await bob.post("account/deletion", {"password": PASSWORD})
+        await register("bob")

@@ -1,0 +1,217 @@
+"""What a client of REST is told of bad requests: a row of the error table each, and nothing changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from accounts import services
+from accounts.models import Session, User
+from construct_site.database import run_in_database_thread
+from construct_site.errors import ERRORS, ConstructError, ErrorCode
+from tests.rest import PASSWORD, Api, register
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
+LOGIN = {"username": "alice", "password": PASSWORD}
+UNKNOWN_TOKEN = "construct_" + "A" * 43
+
+
+def staff_cookie() -> str:
+    """The Cookie header of a superuser who is logged into the admin."""
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root", PASSWORD))
+    return f"sessionid={browser.cookies['sessionid'].value}"
+
+
+class TestBody:
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"",
+            b"{",
+            b"nonsense",
+            b'{"username": "alice", "password": NaN}',
+            b'{"username": "\xff", "password": "x"}',
+            b'{"username": "\\ud800", "password": "x"}',
+            b'{"username": "a"} {}',
+            b"[]",
+            b'"alice"',
+            b"null",
+            b"7",
+            b'{"a":' * 10_000,
+            b"[" * 100_000,
+        ],
+    )
+    async def test_what_is_no_json_object_is_refused(self, raw: bytes) -> None:
+        answer = await Api().call("POST", "login", raw=raw)
+        assert answer.refusal in [(400, "INVALID_FORMAT"), (422, "VALIDATION_FAILED")]
+        assert (answer.refusal == (422, "VALIDATION_FAILED")) == (raw == b"")
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/xml",
+        ],
+    )
+    async def test_other_forms_are_refused(self, content_type: str) -> None:
+        answer = await Api().call("POST", "login", raw=json.dumps(LOGIN).encode(), content_type=content_type)
+        assert answer.refusal == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+    @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON"])
+    async def test_the_content_type_is_read_as_the_standard_says(self, content_type: str) -> None:
+        await register("alice")
+        answer = await Api().call("POST", "login", LOGIN, content_type=content_type)
+        assert answer.status == 200
+
+    @pytest.mark.parametrize(
+        ("body", "fields"),
+        [
+            ({}, ["username", "password"]),
+            ({"username": "alice"}, ["password"]),
+            ({"username": 7, "password": PASSWORD}, ["username"]),
+            ({"username": True, "password": PASSWORD}, ["username"]),
+            ({"username": ["alice"], "password": PASSWORD}, ["username"]),
+            ({"username": {"a": 1}, "password": None}, ["username", "password"]),
+            ({**LOGIN, "remember": True, "a": 1}, ["a", "remember"]),
+        ],
+    )
+    async def test_each_field_is_told_what_is_wrong(self, body: dict[str, Any], fields: list[str]) -> None:
+        answer = await Api().post("login", body)
+        assert answer.refusal == (422, "VALIDATION_FAILED")
+        assert list(answer.body["fields"]) == fields
+        assert all(
+            isinstance(each, str) for sentences in answer.body["fields"].values() for each in sentences
+        )
+
+
+class TestToken:
+    @pytest.mark.parametrize(
+        ("header", "refusal"),
+        [
+            ("", (401, "AUTH_REQUIRED")),
+            ("Bearer", (401, "INVALID_TOKEN")),
+            ("Bearer ", (401, "INVALID_TOKEN")),
+            ("Bearer nonsense", (401, "INVALID_TOKEN")),
+            ("Bearer " + UNKNOWN_TOKEN + "A", (401, "INVALID_TOKEN")),
+            ("Bearer " + UNKNOWN_TOKEN, (401, "AUTH_REQUIRED")),
+            ("Basic YWxpY2U6eA==", (401, "AUTH_REQUIRED")),
+            (UNKNOWN_TOKEN, (401, "AUTH_REQUIRED")),
+            ("Bearer \u00e4", (401, "INVALID_TOKEN")),
+        ],
+    )
+    async def test_what_is_no_token_of_a_session_is_refused(
+        self, header: str, refusal: tuple[int, str]
+    ) -> None:
+        answer = await Api(headers={"authorization": header}).get("profile")
+        assert answer.refusal == refusal
+        assert answer.headers["Www-Authenticate"] == "Bearer"
+
+    async def test_the_scheme_is_read_ignoring_case(self) -> None:
+        alice = await register("alice")
+        assert (await Api(headers={"authorization": f"bEARER {alice.token}"}).get("profile")).status == 200
+
+    async def test_an_account_that_is_switched_off_is_refused(self) -> None:
+        alice = await register("alice")
+        await run_in_database_thread(User.objects.update, is_active=False)
+        assert (await alice.get("profile")).refusal == (403, "ACCOUNT_SUSPENDED")
+
+    async def test_the_cookie_of_the_admin_authorises_nothing(self) -> None:
+        cookie = await run_in_database_thread(staff_cookie)
+        browser = Api(headers={"cookie": cookie})
+        assert (await browser.get("profile")).refusal == (401, "AUTH_REQUIRED")
+        assert (await browser.post("logout")).refusal == (401, "AUTH_REQUIRED")
+
+    async def test_a_token_in_the_address_authorises_nothing(self) -> None:
+        alice = await register("alice")
+        assert (await Api().get(f"profile?access_token={alice.token}")).refusal == (401, "AUTH_REQUIRED")
+
+
+class TestMethodsAndPaths:
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "HEAD"])
+    async def test_a_method_that_is_not_there_is_refused(self, method: str) -> None:
+        answer = await Api().call(method, "login")
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "POST"
+        assert method == "HEAD" or answer.refusal == (405, "METHOD_NOT_ALLOWED")
+
+    async def test_no_header_changes_the_method(self) -> None:
+        alice = await register("alice")
+        answer = await alice.call("GET", "sessions", x_http_method_override="DELETE")
+        assert answer.status == 200
+        assert await run_in_database_thread(Session.objects.filter(revoked_at=None).count) == 1
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/api",
+            "/api/",
+            "/api/v1",
+            "/api/v1/",
+            "/api/v2/profile",
+            "/api/v1/nothing",
+            "/api/v1/login/",
+            "/api/v1//login",
+            "/api/v1/../v1/login",
+            "/api/v1/%6Cogin%00",
+            "/api/v1/sessions/not-a-uuid",
+            "/api/v1/users//bundle",
+        ],
+    )
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_a_path_that_is_not_there_is_told_as_json(self, method: str, path: str) -> None:
+        answer = await Api().call(method, path)
+        assert answer.refusal == (404, "NOT_FOUND")
+
+
+class TestForm:
+    async def test_a_request_id_comes_back_with_an_error(self) -> None:
+        answer = await Api().call("GET", "profile", x_request_id="7f3a")
+        assert answer.body["requestId"] == "7f3a"
+        answer = await Api().call("GET", "nothing", x_request_id="7f3a")
+        assert answer.body["requestId"] == "7f3a"
+
+    @pytest.mark.parametrize("request_id", ["", "x" * 65])
+    async def test_a_request_id_that_is_none_does_not(self, request_id: str) -> None:
+        assert "requestId" not in (await Api().call("GET", "profile", x_request_id=request_id)).body
+
+    @pytest.mark.parametrize("accept", ["text/html", "application/xml", "*/*;q=0", ""])
+    async def test_the_answer_is_json_whatever_is_accepted(self, accept: str) -> None:
+        answer = await Api().call("GET", "profile", accept=accept)
+        assert answer.refusal == (401, "AUTH_REQUIRED")
+        assert answer.headers["Content-Type"] == "application/json"
+
+    @pytest.mark.parametrize("code", list(ErrorCode))
+    async def test_every_row_of_the_table_has_its_status(
+        self, code: ErrorCode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alice = await register("alice")
+
+        def refuse(_user_id: object) -> None:
+            raise ConstructError(code, "In its own words.")
+
+        monkeypatch.setattr(services, "read_profile", refuse)
+        answer = await alice.get("profile")
+        assert answer.refusal == (ERRORS[code].http_status, code.value)
+        assert answer.body["message"] == "In its own words."
+
+    async def test_what_nobody_foresaw_is_told_without_a_word_of_it(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, settings: Settings
+    ) -> None:
+        alice = await register("alice")
+
+        def fail(_user_id: object) -> None:
+            raise KeyError(PASSWORD)
+
+        monkeypatch.setattr(services, "read_profile", fail)
+        answer = await alice.get("profile")
+        assert answer.refusal == (500, "SERVER_ERROR")
+        assert "KeyError" in caplog.text
+        assert PASSWORD not in caplog.text + json.dumps(answer.body)
+        assert not settings.DEBUG

@@ -1,0 +1,190 @@
+"""REST on the running server: what it changes reaches live sockets, and it keeps what its schema says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from construct_site.env import REPOSITORY
+from tests.live.dialogue import Dialogue, Person
+from tests.live.nodes import Nodes, Sockets
+from tests.live.server import Server
+
+EXPIRED = {"type": "sessionExpired"}
+NEW_PASSWORD = "a brand new passphrase"
+EXAMPLES = 12
+FUZZING_S = 100
+LEFT_OUT = ("deleteAccount", "logOut", "endSession", "changePassword")
+"""They would end the session with which the rest is tried."""
+
+
+def call(
+    server: Server, method: str, path: str, body: object = None, token: str | None = None
+) -> tuple[int, Any]:
+    """The status and the decoded body of an answer."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        data = None if body is None else json.dumps(body)
+        connection.request(method, path if path.startswith("/") else f"/api/v1/{path}", data, headers)
+        response = connection.getresponse()
+        content = response.read()
+    finally:
+        connection.close()
+    is_json = response.headers.get("Content-Type") == "application/json"
+    return response.status, json.loads(content) if content and is_json else content.decode()
+
+
+async def ask(
+    server: Server, method: str, path: str, body: object = None, token: str | None = None
+) -> tuple[int, Any]:
+    return await asyncio.to_thread(call, server, method, path, body, token)
+
+
+async def assert_ended(dialogue: Dialogue) -> None:
+    assert await dialogue.ending() == ([EXPIRED], 4401)
+
+
+async def log_in(server: Server, person: Person) -> str:
+    status, body = await ask(
+        server, "POST", "login", {"username": person.username, "password": person.password}
+    )
+    assert status == 200
+    token: str = body["sessionToken"]
+    return token
+
+
+async def test_a_token_of_either_edge_opens_the_other(nodes: Nodes, sockets: Sockets) -> None:
+    _, alice = await sockets.register(nodes.here)
+    status, profile = await ask(nodes.there, "GET", "profile", token=alice.token)
+    assert (status, profile["userId"]) == (200, alice.user_id)
+    token = await log_in(nodes.there, alice)
+    opened = await sockets.open(nodes.here)
+    assert (await opened.ask("connect", {"sessionToken": token}))["type"] == "connectSuccess"
+
+
+async def test_a_session_that_is_ended_over_rest_ends_its_sockets_and_no_others(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    token = await log_in(nodes.there, alice)
+    other = await sockets.open(nodes.here)
+    await other.ask("connect", {"sessionToken": token})
+    _, body = await ask(nodes.there, "GET", "sessions", token=token)
+    (lost,) = [each["id"] for each in body["sessions"] if not each["isCurrent"]]
+    assert (await ask(nodes.there, "DELETE", f"sessions/{lost}", token=token))[0] == 204
+    for each in (here, there):
+        await assert_ended(each)
+    assert (await other.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+
+
+async def test_a_changed_password_ends_the_sockets_of_the_other_sessions(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    token = await log_in(nodes.there, alice)
+    kept = await sockets.open(nodes.here)
+    await kept.ask("connect", {"sessionToken": token})
+    passwords = {"currentPassword": alice.password, "newPassword": NEW_PASSWORD}
+    assert await ask(nodes.there, "PUT", "password", passwords, token) == (200, {"revoked": 1})
+    await assert_ended(here)
+    assert (await kept.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+
+
+async def test_a_deleted_account_is_gone_for_its_sockets_and_for_senders(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    bob, _ = await sockets.register(nodes.there)
+    status, _ = await ask(nodes.there, "POST", "account/deletion", {"password": alice.password}, alice.token)
+    assert status == 204
+    await assert_ended(here)
+    assert await bob.refusal("getPublicKey", {"userId": alice.user_id}) == "USER_NOT_FOUND"
+
+
+def test_a_body_over_the_limit_is_refused_with_a_row_of_the_table(nodes: Nodes) -> None:
+    with socket.create_connection(("127.0.0.1", nodes.here.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /api/v1/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n"
+        )
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(body)["code"] == "MESSAGE_TOO_LARGE"
+
+
+async def test_the_documentation_needs_no_other_network(nodes: Nodes) -> None:
+    status, page = await ask(nodes.here, "GET", "/api/docs/")
+    assert status == 200
+    assert "https://" not in page
+    assert "/static/drf_spectacular_sidecar/" in page
+    script = page.partition('src="')[2].partition('"')[0]
+    assert (await ask(nodes.here, "GET", script))[0] == 200
+
+
+async def test_what_schemathesis_makes_up_finds_nothing(
+    nodes: Nodes, sockets: Sockets, tmp_path: Path
+) -> None:
+    _, alice = await sockets.register(nodes.here)
+    left_out = [each for name in LEFT_OUT for each in ("--exclude-operation-id", name)]
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run"),
+        f"http://127.0.0.1:{nodes.here.port}/api/schema/",
+        *("--header", f"Authorization: Bearer {alice.token}"),
+        *("--max-examples", str(EXAMPLES), "--seed", "1", "--no-color", "--generation-database", "none"),
+        # A password must not be common, a signature must verify: no schema says so.
+        *("--exclude-checks", "positive_data_acceptance"),
+        *left_out,
+    ]
+    run = await asyncio.to_thread(
+        subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=FUZZING_S, check=False
+    )
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]
+    assert "No issues found" in run.stdout or "passed" in run.stdout
+
+
+async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) -> None:
+    page = (REPOSITORY / "docs" / "rest.md").read_text(encoding="utf-8")
+    script = "set -eu\n" + "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
+    environment = {**os.environ, "API": f"http://127.0.0.1:{nodes.here.port}/api/v1"}
+    if shutil.which("curl") is None:
+        script = f'curl() {{ {sys.executable} -m tests.live.curl "$@"; }}\n{script}'
+    run = await asyncio.to_thread(
+        subprocess.run,
+        ["sh", "-c", script],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    answers = run.stdout
+    for part in (
+        '"extensions":["receipts"]',
+        '"isCurrent":true',
+        '"revoked":1',
+        "Down the hole",
+        "fingerprint",
+    ):
+        assert part in answers
+    assert '"code"' not in answers
+
+
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
+async def test_schema_and_documentation_are_for_everybody(nodes: Nodes, path: str) -> None:
+    assert (await ask(nodes.here, "GET", path))[0] == 200
