@@ -23,7 +23,7 @@ from tests.live.server import Server
 
 EXPIRED = {"type": "sessionExpired"}
 NEW_PASSWORD = "a brand new passphrase"
-EXAMPLES = 12
+EXAMPLES = 5
 FUZZING_S = 100
 LEFT_OUT = ("deleteAccount", "logOut", "endSession", "changePassword")
 """They would end the session with which the rest is tried."""
