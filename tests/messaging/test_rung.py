@@ -60,10 +60,33 @@ class TestAtOnce:
         rows.confirm([1], unseen)
         assert confirmations.rows == [1]
 
+    @pytest.mark.parametrize("own", [0, 1])
+    async def test_a_row_that_is_confirmed_before_that_is_known(
+        self, rows: RungRows, confirmations: Confirmations, own: int
+    ) -> None:
+        heard = ring(rows, 1, own=own)
+        rows.confirm([1], unseen)
+        assert confirmations.rows == []
+        heard.set_result(own)
+        await turns()
+        assert confirmations.rows == [1]
+
+    async def test_all_who_confirmed_a_row_hear_of_it(
+        self, rows: RungRows, confirmations: Confirmations
+    ) -> None:
+        heard = ring(rows, 1)
+        stubs: list[str] = []
+        rows.confirm([1], lambda _row: stubs.append("phone"))
+        rows.confirm([1], lambda _row: stubs.append("laptop"))
+        heard.set_result(1)
+        await turns()
+        assert (confirmations.rows, stubs) == ([1, 1], ["phone", "laptop"])
+
     async def test_everything_when_the_process_ends(
         self, rows: RungRows, confirmations: Confirmations
     ) -> None:
-        ring(rows, 1), ring(rows, 2)
+        ring(rows, 1), ring(rows, 2).set_result(2)
+        await turns()
         rows.confirm([1], unseen)
         rows.confirm([2], unseen)
         assert confirmations.rows == []
@@ -106,10 +129,10 @@ class TestLater:
     async def test_each_batch_goes_when_its_time_has_come(
         self, rows: RungRows, confirmations: Confirmations
     ) -> None:
-        ring(rows, 1)
+        ring(rows, 1).set_result(2)
         rows.confirm([1], unseen)
         await asyncio.sleep(0.03)
-        ring(rows, 2)
+        ring(rows, 2).set_result(2)
         rows.confirm([2], unseen)
         await until(lambda: bool(confirmations.rows))
         assert confirmations.rows == [1]
