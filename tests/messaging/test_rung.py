@@ -85,7 +85,8 @@ class TestAtOnce:
     async def test_everything_when_the_process_ends(
         self, rows: RungRows, confirmations: Confirmations
     ) -> None:
-        ring(rows, 1), ring(rows, 2).set_result(2)
+        ring(rows, 1)
+        ring(rows, 2).set_result(2)
         await turns()
         rows.confirm([1], unseen)
         rows.confirm([2], unseen)
