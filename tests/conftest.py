@@ -26,6 +26,7 @@ PURE = (
     "accounts/test_passwords.py",
     "accounts/test_peers.py",
     "construct_site/test_batching.py",
+    "construct_site/test_derivation.py",
     "construct_site/test_env.py",
     "construct_site/test_errors.py",
     "construct_site/test_limits_meters.py",

@@ -41,11 +41,10 @@ class SessionToken(BaseAuthentication):
 
 
 class IsLoggedIn(BasePermission):
-    """The default: an endpoint for everybody says so (`permission_classes = ()`)."""
+    """The default; an endpoint for everybody is a :class:`~construct_site.rest.endpoints.PublicEndpoint`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - the library's signature
-        if not isinstance(request.auth, Grant):
-            raise ConstructError(ErrorCode.AUTH_REQUIRED)
+        grant_of(request)
         return True
 
 

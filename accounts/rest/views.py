@@ -15,14 +15,19 @@ from accounts.rest import payloads
 from accounts.rest.authentication import grant_of, peer_of
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import RateLimit
-from construct_site.rest.endpoints import OF_A_PASSWORD, Endpoint, answer, describe, read_body, read_query
+from construct_site.rest.endpoints import (
+    OF_A_PASSWORD,
+    Endpoint,
+    PublicEndpoint,
+    answer,
+    describe,
+    read_body,
+    read_query,
+)
 
 
-class LoginView(Endpoint):
+class LoginView(PublicEndpoint):
     """Open a session."""
-
-    authentication_classes = ()
-    permission_classes = ()
 
     @describe(
         "logIn",

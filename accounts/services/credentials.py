@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from functools import lru_cache
 from uuid import UUID, uuid4
-
-from django.conf import settings
 
 from accounts.folding import fold
 from accounts.models import Session, User
 from accounts.peers import UNKNOWN
 from accounts.services.rules import is_username
+from construct_site.derivation import keyed_digest
 
 NOBODY = ""
 """The folded name of no account: every valid name has three characters."""
@@ -50,10 +47,4 @@ def replace_hash(user_id: UUID, old: str, new: str) -> None:
 
 def address_digest(user_id: UUID, address: str) -> bytes:
     """16 bytes, keyed by the server's secret: the same address of two users cannot be told to be the same."""
-    key = _address_key(settings.SECRET_KEY)
-    return hashlib.blake2b(user_id.bytes + address.encode(), key=key, digest_size=16).digest()
-
-
-@lru_cache(maxsize=4)
-def _address_key(secret: str) -> bytes:
-    return hashlib.blake2b(secret.encode(), digest_size=32, person=b"construct.peers").digest()
+    return keyed_digest(b"construct.peers", user_id.bytes + address.encode())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
@@ -16,6 +14,7 @@ from accounts.folding import fold
 from accounts.models import FormerName, User
 from accounts.services.credentials import Credentials
 from accounts.services.sessions import revoke_other_sessions, revoke_sessions
+from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import SessionsEnded, send_on_commit
 
@@ -102,10 +101,4 @@ def _rests(folded_name: str) -> bool:
 
 def _name_digest(folded_name: str) -> bytes:
     """16 bytes, keyed by the server's secret: the table does not tell who was here."""
-    key = _name_key(settings.SECRET_KEY)
-    return hashlib.blake2b(folded_name.encode(), key=key, digest_size=16).digest()
-
-
-@lru_cache(maxsize=4)
-def _name_key(secret: str) -> bytes:
-    return hashlib.blake2b(secret.encode(), digest_size=32, person=b"construct.names").digest()
+    return keyed_digest(b"construct.names", folded_name.encode())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from django.conf import settings
+from construct_site.derivation import keyed_digest
 
 PREFIX = "construct:limits"
 
@@ -18,7 +16,7 @@ def counter_key(kind: str, *parts: str) -> str:
     """
     # ascii(): no two lists of parts give the same text, and lone surrogates do not raise.
     text = ascii(parts).encode()
-    digest = hashlib.blake2b(text, key=_hash_key(settings.SECRET_KEY), digest_size=16).hexdigest()
+    digest = keyed_digest(b"construct.limits", text).hex()
     return f"{PREFIX}:{kind}:{digest}"
 
 
@@ -37,8 +35,3 @@ def address_group(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return str(ip_network((parsed, 64), strict=False))
-
-
-@lru_cache(maxsize=4)
-def _hash_key(secret: str) -> bytes:
-    return hashlib.blake2b(secret.encode(), digest_size=32, person=b"construct.limits").digest()

@@ -21,6 +21,13 @@ class Endpoint(APIView):
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
 
+class PublicEndpoint(Endpoint):
+    """One for everybody: a token is not looked at."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+
 Method = TypeVar("Method", bound=Callable[..., Response])
 
 OF_A_BODY = (

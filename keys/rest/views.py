@@ -13,18 +13,15 @@ from accounts.rest.payloads import GrantAnswer
 from accounts.services import parse_user_id
 from construct_site.errors import ErrorCode
 from construct_site.limits import RateLimit
-from construct_site.rest.endpoints import Endpoint, answer, describe, read_body
+from construct_site.rest.endpoints import Endpoint, PublicEndpoint, answer, describe, read_body
 from keys import services
 from keys.registration import register
 from keys.rest import payloads
 from keys.rotation import rotate
 
 
-class RegistrationView(Endpoint):
+class RegistrationView(PublicEndpoint):
     """New accounts."""
-
-    authentication_classes = ()
-    permission_classes = ()
 
     @describe(
         "register",

@@ -96,7 +96,7 @@ class PostgresqlStore(Store):
             # What follows must see what was committed before the locks were had: a snapshot a statement.
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
-        # In the order of a deletion: the bundle first, then the rows.
+        # Before any row: a deletion that has a bundle waits for rows, in its trigger, and would never get these.
         _run(_LOCK_BUNDLES, {"recipient_id": UuidArray(letter.recipient_id for letter in letters)})
 
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:

@@ -8,18 +8,15 @@ from rest_framework.response import Response
 
 from accounts.rest.authentication import grant_of
 from construct_site.env import Config
-from construct_site.rest.endpoints import Endpoint, answer, describe
+from construct_site.rest.endpoints import Endpoint, PublicEndpoint, answer, describe
 from construct_site.views import VERSION
 from messaging.mailbox.store import get_store
 from messaging.protocol.messages import EXTENSIONS
 from messaging.rest import payloads
 
 
-class ServerView(Endpoint):
+class ServerView(PublicEndpoint):
     """The server itself."""
-
-    authentication_classes = ()
-    permission_classes = ()
 
     @describe("readServer", gives=payloads.ServerAnswer, is_public=True)
     def get(self, request: Request) -> Response:  # noqa: ARG002 - the library's signature
