@@ -7,7 +7,8 @@ import os
 import signal
 import socket as sockets_of_the_system
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -72,8 +73,11 @@ def port_in(address: str) -> int:
     return int(struct.unpack(">H", bytes.fromhex(address.split(":")[1]))[0])
 
 
-def open_files(pid: int) -> Iterable[str]:
-    return {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+def open_files(pid: int) -> Iterator[str]:
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        # A process at work closes files between the listing and the look.
+        with suppress(FileNotFoundError):
+            yield str(each.readlink())
 
 
 async def two_at_each(server: Server, sockets: Sockets) -> list[list[Dialogue]]:
