@@ -79,6 +79,11 @@ class _Put:
             future.cancel()
 
 
+def _end(batch: Sequence[_Put], outcomes: Sequence[Outcome]) -> None:
+    for put, outcome in zip(batch, outcomes, strict=True):
+        put.end(outcome)
+
+
 class Mailbox:
     """One per process and event loop. :meth:`close` ends it."""
 
@@ -165,8 +170,11 @@ class Mailbox:
                 await self._commit_apart(batch, error)
                 return
             else:
-                for put, outcome in zip(batch, outcomes, strict=True):
-                    put.end(outcome)
+                if self._queue:
+                    # The next batch is sent first: the database works while this one is handed over.
+                    asyncio.get_running_loop().call_soon(_end, batch, outcomes)
+                else:
+                    _end(batch, outcomes)
                 return
 
     async def _commit_apart(self, batch: Sequence[_Put], error: Exception) -> None:

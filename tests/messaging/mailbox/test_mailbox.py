@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -155,6 +156,27 @@ class TestAnnouncing:
 
         await asyncio.gather(*(put(number, letter) for number, letter in enumerate(letters_to(recipient, 3))))
         assert steps == ["announced 0: False", "announced 1: False", "announced 2: False"]
+
+    async def test_a_batch_is_announced_once_the_next_is_on_its_way(
+        self, mailbox: Mailbox, recipient: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        steps: list[str] = []
+        put = ThreadCommitter.put
+
+        async def noted(
+            committer: ThreadCommitter, letters: Sequence[Letter], caps: Caps, now: datetime
+        ) -> list[Outcome]:
+            steps.append(f"{len(letters)} put")
+            return await put(committer, letters, caps, now)
+
+        monkeypatch.setattr(ThreadCommitter, "put", noted)
+        await asyncio.gather(
+            *(
+                mailbox.put(letter, lambda _outcome: steps.append("announced"))
+                for letter in letters_to(recipient, 7)
+            )
+        )
+        assert steps == ["5 put", "2 put", *["announced"] * 7]
 
     async def test_a_stored_letter_is_announced_though_nobody_waits_any_more(
         self, mailbox: Mailbox, faulty_store: FaultyStore, recipient: UUID
