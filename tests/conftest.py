@@ -61,9 +61,9 @@ hypothesis.settings.load_profile("construct")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part",
-        choices=["plain", "real", "live"],
+        choices=["plain", "real", "live", "faults"],
         help="run one part of `make test` (see tests/run.py): all but the live tests; of these what uses the "
-        "database or the channel layer; the live tests",
+        "database or the channel layer; the live tests of tests/live; those of tests/faults and tests/load",
     )
     parser.addoption(
         "--fault-size",
@@ -87,7 +87,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _is_of(part: str, item: pytest.Item) -> bool:
     marks = {mark.name for mark in item.iter_markers()}
-    return {"plain": "live" not in marks, "real": not marks & {"live", "pure"}, "live": "live" in marks}[part]
+    if "live" in marks:
+        return part == ("live" if item.path.is_relative_to(TESTS / "live") else "faults")
+    return part == "plain" or (part == "real" and "pure" not in marks)
 
 
 @pytest.fixture(autouse=True)

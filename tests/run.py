@@ -2,8 +2,9 @@
 
 Part 1 runs everything but the live tests, Django being on SQLite and the in-memory
 layer. Part 2 runs what uses the database or the channel layer once more, on PostgreSQL
-and Valkey. Part 3, the live tests, start servers of their own on both backings; they
-wait most of the time, so they run beside the other two, and their output comes last.
+and Valkey. Parts 3 and 4, the live tests and the faults, start servers of their own on
+both backings; they wait most of the time, so they run beside the other two, and their
+output comes last.
 `DATABASE_URL` and `REDIS_URL` name servers to use, of which the tests take databases of
 their own; servers not named are started here, and stopped at the end, also on a failure,
 on Ctrl-C and on SIGTERM.
@@ -45,24 +46,32 @@ def main(arguments: list[str]) -> int:
             "DATABASE_URL": stack.enter_context(fresh_database(database_url)),
             "REDIS_URL": stack.enter_context(empty_redis_database(redis_url)),
         }
-        output = stack.enter_context(NamedTemporaryFile())
-        live = _pytest("live", arguments, plain, output)
-        stack.callback(_end, live)
-        with _signals_left_to(live):
+        beside = []
+        for title, part in (
+            ("Part 3 of 4: the live tests, on both", "live"),
+            ("Part 4 of 4: faults and load, on both", "faults"),
+        ):
+            output = stack.enter_context(NamedTemporaryFile())
+            child = _pytest(part, arguments, plain, output)
+            stack.callback(_end, child)
+            beside.append((title, child, Path(output.name)))
+        children = [child for _, child, _ in beside]
+        with _signals_left_to(*children):
             codes = []
             for title, part, environment in (
-                ("Part 1 of 3: all but the live tests, on SQLite and the in-memory layer", "plain", plain),
-                ("Part 2 of 3: database and channel layer, on PostgreSQL and Valkey", "real", real),
+                ("Part 1 of 4: all but the live tests, on SQLite and the in-memory layer", "plain", plain),
+                ("Part 2 of 4: database and channel layer, on PostgreSQL and Valkey", "real", real),
             ):
                 print(title, flush=True)
                 child = _pytest(part, arguments, environment)
-                with _signals_left_to(child, live):
+                with _signals_left_to(child, *children):
                     codes.append(child.wait())
                 if codes[-1] == pytest.ExitCode.INTERRUPTED:
                     break
-            print("Part 3 of 3: the live tests, on both", flush=True)
-            _show(Path(output.name), live)
-            codes.append(live.wait())
+            for title, child, written in beside:
+                print(title, flush=True)
+                _show(written, child)
+                codes.append(child.wait())
     return verdict(codes, selective=bool(arguments))
 
 
