@@ -71,8 +71,13 @@ def query(backing: Backing, statement: str, *values: object) -> list[tuple[Any, 
 
 def run_in_another_process(backing: Backing, code: str) -> None:
     """Run Django code in a process that serves nobody. Raises ``subprocess.CalledProcessError``."""
+    run_command(backing, "shell", "--verbosity", "0", "--command", code)
+
+
+def run_command(backing: Backing, *arguments: str) -> None:
+    """Run a command of ``manage.py`` in a process of its own. Raises ``subprocess.CalledProcessError``."""
     subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", code],
+        [sys.executable, "manage.py", *arguments],
         cwd=REPOSITORY,
         env=environment_of(backing, **SHARED_SETTINGS),
         check=True,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
+import pytest
+
 from tests.live.dialogue import Dialogue, Person, chat_message
-from tests.live.nodes import Nodes, Sockets, query, run_in_another_process
+from tests.live.nodes import Nodes, Sockets, query, run_command, run_in_another_process
 
 EXPIRED = {"type": "sessionExpired"}
+SWEEP_S = 10
+"""Within this time a socket learns of what the channel layer did not tell it."""
 
 
 async def assert_ended(socket: Dialogue) -> None:
@@ -55,6 +60,22 @@ async def test_what_comes_after_the_end_of_a_session_waits(nodes: Nodes, sockets
     again = await sockets.open()
     await again.ask("login", {"username": b.username, "password": b.password})
     assert await again.message() == message
+
+
+@pytest.mark.parametrize("command", [("revoke_sessions",), ("delete_user", "--yes")])
+async def test_an_operators_command_ends_the_sockets_of_that_account_alone(
+    nodes: Nodes, sockets: Sockets, command: tuple[str, ...]
+) -> None:
+    here, a = await sockets.register(nodes.here)
+    there = await sockets.resume(a, nodes.there)
+    bystander, b = await sockets.register(nodes.there)
+    run_command(nodes.backing, *command, a.username)
+    async with asyncio.timeout(3 * SWEEP_S):
+        for socket in (here, there):
+            await assert_ended(socket)
+    message = chat_message(b, b)
+    await bystander.send_to_present(message)
+    assert await bystander.message() == message
 
 
 async def test_a_command_in_another_process_ends_sessions(nodes: Nodes, sockets: Sockets) -> None:

@@ -1,0 +1,30 @@
+"""``manage.py delete_user USERNAME``: remove an account for good."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.management.operators import find_user
+from accounts.services import delete_user
+
+
+class Command(BaseCommand):
+    help = "Removes an account with its sessions, keys and waiting messages. Its name rests for a while."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+
+    def handle(self, *_args: Any, username: str, yes: bool, **_options: Any) -> None:
+        user = find_user(username)
+        if not yes and not _confirms(user.username):
+            raise CommandError("Nothing was deleted.")
+        delete_user(user)
+        self.stdout.write("The account is deleted.")
+
+
+def _confirms(username: str) -> bool:
+    try:
+        return input(f"Delete {username} for good? Write the name again: ") == username
+    except EOFError:
+        return False
