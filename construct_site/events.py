@@ -33,7 +33,13 @@ class SessionsEnded(msgspec.Struct, frozen=True, tag="sessions_ended", tag_field
     session_ids: tuple[UUID, ...] | None = None
 
 
-Event = SessionsEnded
+class AccountApproved(msgspec.Struct, frozen=True, tag="account_approved", tag_field="type"):
+    """A moderator approved the account: its sockets may send from now on."""
+
+    user_id: UUID
+
+
+Event = SessionsEnded | AccountApproved
 Listener = Callable[[Event], None]
 
 _listeners: dict[asyncio.AbstractEventLoop, Listener] = {}
