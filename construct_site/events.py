@@ -69,7 +69,8 @@ def as_layer_message(event: Event) -> dict[str, Any]:
 
 
 def from_layer_message(message: dict[str, Any]) -> Event:
-    return msgspec.convert(message["event"], Event)
+    event: Event = msgspec.convert(message["event"], Event)
+    return event
 
 
 def _send(event: Event) -> None:
