@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.folding import fold
-from accounts.models import Session, User
+from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
 from accounts.services.rules import checked_display_name
 from construct_site.errors import ConstructError
@@ -41,17 +41,31 @@ class UserAdmin(TypedModelAdmin[User]):
     """Profiles can be edited and accounts removed; they are made by registration alone."""
 
     form = UserForm
-    list_display = ("username", "display_name", "created_at", "last_seen_on", "is_active", "is_staff")
-    list_filter = ("is_active", "is_staff", "discoverable", "created_at")
+    list_display = (
+        "username",
+        "display_name",
+        "created_at",
+        "last_seen_on",
+        "is_active",
+        "is_approved",
+        "is_staff",
+    )
+    list_filter = ("is_active", "is_approved", "is_staff", "discoverable", "created_at")
     search_fields = ("username_folded", "display_name_folded")
     ordering = ("username_folded",)
-    readonly_fields = ("id", "username", "created_at", "last_seen_on")
+    readonly_fields = ("id", "username", "created_at", "last_seen_on", "is_approved")
+    actions = ("approve",)
     filter_horizontal = tuple(sorted(RELATIONS))
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
         ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
-        ("Access", {"fields": ("is_active", *PRIVILEGES)}),
+        ("Access", {"fields": ("is_active", "is_approved", *PRIVILEGES)}),
     )
+
+    @admin.action(description="Approve selected accounts", permissions=["change"])
+    def approve(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        approved = sum(services.approve_account(user.pk) for user in queryset)
+        messages.success(request, f"Accounts approved: {approved}.")
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
@@ -124,6 +138,25 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_session")
+
+
+@admin.register(Invite)
+class InviteAdmin(ReadOnlyAdmin[Invite]):
+    """Invites can be seen, without their codes, and ended; ``manage.py make_invite`` makes them."""
+
+    list_display = ("__str__", "note", "uses_left", "created_at", "expires_at")
+    search_fields = ("note",)
+    ordering = ("-created_at",)
+    fields = ("note", "uses_left", "created_at", "expires_at")
+    actions = ("end",)
+
+    @admin.action(description="End selected invites", permissions=["end"])
+    def end(self, request: HttpRequest, queryset: QuerySet[Invite]) -> None:
+        ended = services.end_invites(queryset.values_list("pk", flat=True))
+        messages.success(request, f"Invites ended: {ended}.")
+
+    def has_end_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_invite")
 
 
 def _is_superuser(request: HttpRequest) -> bool:

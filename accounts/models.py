@@ -20,6 +20,7 @@ DISPLAY_NAME_CHARS = 64
 BIO_CHARS = 500
 AVATAR_URL_CHARS = 500
 CLIENT_LABEL_CHARS = 64
+INVITE_NOTE_CHARS = 200
 
 
 class UserManager(BaseUserManager["User"]):
@@ -81,6 +82,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(
         "active", default=True, help_text="Switched off, the account is kept and cannot log in."
     )
+    is_approved = models.BooleanField(
+        "approved",
+        default=True,
+        # A process of the version before, during a rolling restart, names no such column.
+        db_default=True,
+        editable=False,
+        help_text="Until then the account can log in, and neither sends nor is found.",
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
 
     # Django's own column holds the second of a login; `last_seen_on` is all that is kept here.
@@ -125,6 +134,20 @@ class FormerName(models.Model):
 
     def __str__(self) -> str:
         return f"free at {self.free_at}"
+
+
+class Invite(models.Model):
+    """A code that lets people register. The code itself is stored nowhere. It goes when it has expired."""
+
+    digest = models.BinaryField(max_length=16, unique=True)
+    """Keyed hash of the code."""
+    uses_left = models.PositiveIntegerField()
+    expires_at = models.DateTimeField(db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    note = models.CharField(max_length=INVITE_NOTE_CHARS, blank=True, help_text="For whom it was made.")
+
+    def __str__(self) -> str:
+        return f"invite {self.pk}"
 
 
 class Session(models.Model):

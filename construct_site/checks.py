@@ -119,6 +119,11 @@ def _production_problems(config: Config) -> Iterator[str]:
     if not config.limits_on and not config.limits_off_confirmed:
         confirmation = f"{variable('limits_off_confirmed')}=yes"
         yield f"{variable('limits')}=off lifts every limit; say {confirmation} if that is meant."
+    if not config.limits_on and config.registration == "open":
+        yield (
+            f"{variable('registration')}=open takes accounts without number while {variable('limits')}=off; "
+            "choose another mode."
+        )
     memory_kib, passes = config.password_hash_memory_kib, config.password_hash_passes
     if not any(memory_kib >= memory and passes >= count for memory, count in _OWASP_ARGON2ID):
         yield (

@@ -26,6 +26,7 @@ PLAIN_NAMES = {"host": "HOST", "port": "PORT", "database_url": "DATABASE_URL", "
 _WORDS = {
     "environment": ("production", "development"),
     "limits": ("on", "off"),
+    "registration": ("open", "invite", "approval", "closed"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 DEVELOPMENT_MARK = b"development-only"
@@ -83,6 +84,11 @@ class Config:
     )
 
     # Accounts
+    registration: str = _setting(
+        "open",
+        "Who may register: `open` (everybody), `invite` (who has a code of `manage.py make_invite`), `approval` "
+        "(everybody; who was not approved yet cannot send) or `closed` (nobody).",
+    )
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
     ended_session_s: int = _setting(
         30 * 86400,

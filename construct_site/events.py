@@ -33,7 +33,13 @@ class SessionsEnded(msgspec.Struct, frozen=True, tag="sessions_ended", tag_field
     session_ids: tuple[UUID, ...] | None = None
 
 
-Event = SessionsEnded
+class AccountApproved(msgspec.Struct, frozen=True, tag="account_approved", tag_field="type"):
+    """A moderator approved the account: its sockets may send from now on."""
+
+    user_id: UUID
+
+
+Event = SessionsEnded | AccountApproved
 Listener = Callable[[Event], None]
 
 _listeners: dict[asyncio.AbstractEventLoop, Listener] = {}
@@ -63,7 +69,8 @@ def as_layer_message(event: Event) -> dict[str, Any]:
 
 
 def from_layer_message(message: dict[str, Any]) -> Event:
-    return msgspec.convert(message["event"], Event)
+    event: Event = msgspec.convert(message["event"], Event)
+    return event
 
 
 def _send(event: Event) -> None:

@@ -6,11 +6,19 @@ It stands with the keys because an account on the wire always has a bundle, and
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from accounts.passwords import get_password_hashing
 from accounts.peers import Peer
-from accounts.services import Grant, check_registration, create_account, open_session
+from accounts.services import (
+    Grant,
+    check_invite,
+    check_registration,
+    create_account,
+    open_session,
+    use_invite,
+)
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import RateLimit, get_limiter
@@ -19,29 +27,71 @@ from keys.services import store_first_bundle
 
 
 async def register(
-    username: str, password: str, display_name: str | None, public_key: str, peer: Peer
+    username: str,
+    password: str,
+    display_name: str | None,
+    public_key: str,
+    peer: Peer,
+    *,
+    invite_code: str | None = None,
 ) -> Grant:
     """Make an account and log it in. What is cheap is judged first, the password hashed last.
 
-    Raises ``ConstructError``: INVALID_USERNAME, WEAK_PASSWORD,
+    Whether anybody may is for ``CONSTRUCT_REGISTRATION`` to say; where that asks for no
+    invite, a code is neither looked at nor used.
+
+    Raises ``ConstructError``: REGISTRATION_CLOSED, INVITE_REQUIRED, INVALID_INVITE,
+    INVALID_USERNAME, WEAK_PASSWORD,
     INVALID_DISPLAY_NAME, INVALID_KEY, INVALID_KEY_BUNDLE, RATE_LIMIT_EXCEEDED,
     SERVER_BUSY, USERNAME_TAKEN, REGISTRATION_FAILED. Then nothing was stored.
     """
+    invite_code = _invite_asked_for(invite_code)
     shown_name = check_registration(username, password, display_name)
     bundle = parse_bundle(public_key)
     await get_limiter().hit(RateLimit.REGISTRATIONS, peer.address)
-    encoded = await get_password_hashing().make(password)
     try:
-        return await run_in_database_thread(register_account, username, encoded, shown_name, bundle, peer)
+        if invite_code is not None:
+            await run_in_database_thread(check_invite, invite_code)
+        encoded = await get_password_hashing().make(password)
+        return await run_in_database_thread(
+            register_account, username, encoded, shown_name, bundle, peer, invite_code
+        )
     except DatabaseError as error:
         raise ConstructError(ErrorCode.REGISTRATION_FAILED) from error
 
 
 def register_account(
-    username: str, encoded_password: str, display_name: str, bundle: Bundle, peer: Peer
+    username: str,
+    encoded_password: str,
+    display_name: str,
+    bundle: Bundle,
+    peer: Peer,
+    invite_code: str | None = None,
 ) -> Grant:
-    """Store a judged registration in one transaction. Raises ``ConstructError(USERNAME_TAKEN)``."""
+    """Store a judged registration in one transaction, the use of its invite included.
+
+    Raises ``ConstructError``: USERNAME_TAKEN, INVALID_INVITE.
+    """
     with transaction.atomic():
-        user = create_account(username, encoded_password, display_name)
+        if invite_code is not None:
+            use_invite(invite_code)
+        user = create_account(
+            username,
+            encoded_password,
+            display_name,
+            is_approved=settings.CONSTRUCT.registration != "approval",
+        )
         store_first_bundle(user, bundle)
         return open_session(user, peer)
+
+
+def _invite_asked_for(given: str | None) -> str | None:
+    """The code that this registration needs; None where it needs none."""
+    mode = settings.CONSTRUCT.registration
+    if mode == "closed":
+        raise ConstructError(ErrorCode.REGISTRATION_CLOSED)
+    if mode != "invite":
+        return None
+    if not given:
+        raise ConstructError(ErrorCode.INVITE_REQUIRED)
+    return given

@@ -44,13 +44,14 @@ def store_first_bundle(user: User, bundle: Bundle) -> PrekeyBundle:
     )
 
 
-def fetch_bundle(user_id: UUID) -> ServedBundle:
+def fetch_bundle(user_id: UUID, *, asked_by: UUID | None = None) -> ServedBundle:
     """The bundle under which to write to a user, stale or not, also to one who may not log in at present.
 
-    Raises ``ConstructError(USER_NOT_FOUND)`` for no such user or one without a bundle.
+    Raises ``ConstructError(USER_NOT_FOUND)`` for no such user, one without a bundle, and
+    one who waits for approval, unless they ask themselves.
     """
     bundle = PrekeyBundle.objects.select_related("user").filter(pk=user_id).first()
-    if bundle is None:
+    if bundle is None or not (bundle.user.is_approved or asked_by == user_id):
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
     return ServedBundle(
         user_id=user_id,

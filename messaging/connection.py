@@ -84,6 +84,8 @@ class Identity:
     session_id: UUID
     confirms_by_receipt: bool
     """The client negotiated receipts: pongs prove life alone."""
+    is_pending: bool = False
+    """The account waited for approval when the session was opened or resumed."""
 
 
 class Connection:
@@ -94,6 +96,8 @@ class Connection:
         self.identity = identity
         self.user_id = identity.user_id
         self.session_id = identity.session_id
+        self.is_pending = identity.is_pending
+        """The account may not send yet; the hub ends that when it hears of the approval."""
         self.is_attached = True
         self.is_leaving = False
         """A logout is under way; the hub leaves the end of the session to it."""

@@ -24,7 +24,7 @@ from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.events import Event, SessionsEnded, user_group
+from construct_site.events import AccountApproved, Event, SessionsEnded, user_group
 from construct_site.logs import describe_error
 from messaging.connection import Connection
 from messaging.doorbell import Doorbell
@@ -295,12 +295,13 @@ class Hub:
     async def sweep(self) -> None:
         """Make good what rings and events missed: the database is the truth, they are only faster.
 
-        Connections of ended sessions end; connections that believe to have
+        Connections of ended sessions end; those of approved accounts may send; connections that believe to have
         everything, and do not, look; groups that could not be joined are joined.
         Raises ``django.db.Error``.
         """
         for users in batched(list(self._connections), _SWEEP_USERS):
             await self._end_dead_sessions(users)
+            await self._approve(users)
             await self._look_where_more_waits(users)
         if self._subscriptions is not None and (self._joiner is None or self._joiner.done()):
             self._joiner = asyncio.create_task(self._join_all(self._subscriptions))
@@ -318,6 +319,16 @@ class Hub:
         for connection in connections:
             if connection.session_id not in live and connection.is_attached:
                 connection.expire()
+
+    async def _approve(self, users: Sequence[UUID]) -> None:
+        pending = [user for user in users if any(each.is_pending for each in self._connections.get(user, ()))]
+        if pending:
+            for user in await run_in_database_thread(accounts.approved_users, pending):
+                self._let_send(user)
+
+    def _let_send(self, user_id: UUID) -> None:
+        for connection in self._connections.get(user_id, ()):
+            connection.is_pending = False
 
     async def _look_where_more_waits(self, users: Sequence[UUID]) -> None:
         settled = [user for user in users if any(each.knows_all for each in self._connections.get(user, ()))]
@@ -340,6 +351,8 @@ class Hub:
                 for connection in list(self._connections.get(user_id, ())):
                     if session_ids is None or connection.session_id in session_ids:
                         connection.expire()
+            case AccountApproved(user_id=user_id):
+                self._let_send(user_id)
 
 
 def batched(users: Sequence[UUID], size: int) -> Iterator[list[UUID]]:

@@ -7,7 +7,10 @@ their live sockets once its transaction commits.
 from __future__ import annotations
 
 from accounts.services.credentials import Credentials, address_is_known, find_credentials, replace_hash
+from accounts.services.invites import check_invite, end_invites, make_invite, purge_invites, use_invite
 from accounts.services.lifecycle import (
+    approve_account,
+    approved_users,
     create_account,
     delete_user,
     delete_user_of,
@@ -41,18 +44,24 @@ __all__ = [
     "SessionFacts",
     "SessionIdentity",
     "address_is_known",
+    "approve_account",
+    "approved_users",
+    "check_invite",
     "check_new_password",
     "check_registration",
     "create_account",
     "delete_user",
     "delete_user_of",
+    "end_invites",
     "end_session",
     "find_credentials",
     "free_names",
     "list_sessions",
     "live_sessions",
+    "make_invite",
     "open_session",
     "parse_user_id",
+    "purge_invites",
     "purge_sessions",
     "read_profile",
     "replace_hash",
@@ -64,4 +73,5 @@ __all__ = [
     "search_users",
     "update_account",
     "update_profile",
+    "use_invite",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,17 +16,21 @@ from accounts.services.credentials import Credentials
 from accounts.services.sessions import revoke_other_sessions, revoke_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.events import SessionsEnded, send_on_commit
+from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
 
 
-def create_account(username: str, encoded_password: str, display_name: str) -> User:
+def create_account(
+    username: str, encoded_password: str, display_name: str, *, is_approved: bool = True
+) -> User:
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
 
     Inside the caller's transaction, which stays usable when this raises
     ``ConstructError(USERNAME_TAKEN)``: of several at once, the first wins; the name of
     a deleted account rests for ``CONSTRUCT_NAME_REST_S``.
     """
-    user = User(username=username, password=encoded_password, display_name=display_name)
+    user = User(
+        username=username, password=encoded_password, display_name=display_name, is_approved=is_approved
+    )
     try:
         with transaction.atomic():
             user.save(force_insert=True)
@@ -49,6 +53,20 @@ def update_account(user: User, fields: Iterable[str]) -> None:
         if "is_active" in changed and not user.is_active:
             revoke_sessions(user.pk)
         user.save(update_fields=changed)
+
+
+def approve_account(user_id: UUID) -> bool:
+    """Let a new account send and be found, for good; its live sockets hear of it. Whether it was waiting for that."""
+    with transaction.atomic():
+        is_changed = bool(User.objects.filter(pk=user_id, is_approved=False).update(is_approved=True))
+        if is_changed:
+            send_on_commit(AccountApproved(user_id))
+    return is_changed
+
+
+def approved_users(user_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these users are approved. One query."""
+    return set(User.objects.filter(pk__in=user_ids, is_approved=True).values_list("pk", flat=True))
 
 
 def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:

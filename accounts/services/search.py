@@ -31,7 +31,7 @@ class FoundUser:
 
 
 def search_users(query: str) -> list[FoundUser]:
-    """At most 20 active, discoverable users whose username or display name has `query` in it.
+    """At most 20 active, approved, discoverable users whose username or display name has `query` in it.
 
     Compared folded; ``%``, ``_`` and ``\\`` are ordinary characters. Under 2
     characters match nothing, 2 match as a prefix, 3 and more anywhere. Exact
@@ -57,7 +57,7 @@ def search_users(query: str) -> list[FoundUser]:
 
 def _found(matching: Q, wanted: str) -> list[FoundUser]:
     users = (
-        User.objects.filter(matching, discoverable=True, is_active=True)
+        User.objects.filter(matching, discoverable=True, is_active=True, is_approved=True)
         .annotate(rank=_rank(wanted))
         .order_by("rank", "username_folded")
         .only("id", "username", "display_name", "avatar_url", "bio")

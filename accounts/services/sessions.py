@@ -44,6 +44,8 @@ class Grant:
     session_id: UUID
     token: str = field(repr=False)
     expires_at: datetime
+    is_approved: bool = True
+    """It may send and be found; False: it waits for a moderator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ _RESUMED = (
     "user__username",
     "user__display_name",
     "user__is_active",
+    "user__is_approved",
     "user__last_seen_on",
 )
 
@@ -270,4 +273,12 @@ def _note_presence(user: User, now: datetime) -> None:
 
 def _grant(session: Session, token: str) -> Grant:
     user = session.user
-    return Grant(user.pk, user.username, user.display_name, session.pk, token, session.expires_at)
+    return Grant(
+        user.pk,
+        user.username,
+        user.display_name,
+        session.pk,
+        token,
+        session.expires_at,
+        is_approved=user.is_approved,
+    )

@@ -12,6 +12,9 @@ class RegistrationRequest(Payload):
     password = Text()
     display_name = Text(required=False, allow_null=True, default=None, help_text="Left out: the username.")
     public_key = Text(help_text="The prekey bundle, as in the socket's `register`.")
+    invite_code = Text(
+        required=False, allow_null=True, default=None, help_text="Where the server asks for one."
+    )
 
 
 class BundleAnswer(Payload):

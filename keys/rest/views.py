@@ -35,6 +35,9 @@ class RegistrationView(PublicEndpoint):
             ErrorCode.INVALID_KEY,
             ErrorCode.INVALID_KEY_BUNDLE,
             ErrorCode.USERNAME_TAKEN,
+            ErrorCode.REGISTRATION_CLOSED,
+            ErrorCode.INVITE_REQUIRED,
+            ErrorCode.INVALID_INVITE,
             ErrorCode.REGISTRATION_FAILED,
             ErrorCode.RATE_LIMIT_EXCEEDED,
             ErrorCode.SERVER_BUSY,
@@ -58,9 +61,10 @@ class BundleView(Endpoint):
         gives=payloads.BundleAnswer,
         errors=[ErrorCode.INVALID_USER_ID, ErrorCode.USER_NOT_FOUND, ErrorCode.RATE_LIMIT_EXCEEDED],
     )
-    def get(self, request: Request, user_id: str) -> Response:  # noqa: ARG002 - the library's signature
+    def get(self, request: Request, user_id: str) -> Response:
         """Fetch a user's bundle."""
-        return answer(payloads.BundleAnswer, services.fetch_bundle(parse_user_id(user_id)))
+        served = services.fetch_bundle(parse_user_id(user_id), asked_by=grant_of(request).user_id)
+        return answer(payloads.BundleAnswer, served)
 
 
 class PrekeyView(Endpoint):

@@ -120,14 +120,24 @@ class ConstructClient:
             await self._connection.close()
 
     async def register(
-        self, username: str, password: str, public_key: str, display_name: str | None = None
+        self,
+        username: str,
+        password: str,
+        public_key: str,
+        display_name: str | None = None,
+        *,
+        invite_code: str | None = None,
     ) -> RegisterSuccess:
-        """Make an account and log in. `public_key` is an encoded bundle (:mod:`keys.bundle`)."""
+        """Make an account and log in. `public_key` is an encoded bundle (:mod:`keys.bundle`).
+
+        `invite_code`: where the server asks for one.
+        """
         payload = Register(
             username=username,
             password=password,
             public_key=public_key,
             display_name=display_name,
+            invite_code=invite_code,
             receipts=self._receipts,
         )
         success = await self._request(payload, RegisterSuccess)

@@ -16,7 +16,12 @@ from messaging.session import SocketSession
 
 async def register(socket: SocketSession, payload: messages.Register) -> messages.RegisterSuccess:
     grant = await register_account(
-        payload.username, payload.password, payload.display_name, payload.public_key, socket.peer
+        payload.username,
+        payload.password,
+        payload.display_name,
+        payload.public_key,
+        socket.peer,
+        invite_code=payload.invite_code,
     )
     return await _enter(socket, grant, payload.receipts, messages.RegisterSuccess)
 
@@ -33,7 +38,7 @@ async def connect(
         grant = await authentication.resume(payload.session_token, socket.peer)
     except SessionExpired:
         return messages.SessionExpired()
-    await socket.enter(Identity(grant.user_id, grant.session_id, payload.receipts))
+    await socket.enter(_identity(grant, payload.receipts))
     return messages.ConnectSuccess(
         user_id=str(grant.user_id),
         username=grant.username,
@@ -56,7 +61,7 @@ Entered = TypeVar("Entered", messages.RegisterSuccess, messages.LoginSuccess)
 
 async def _enter(socket: SocketSession, grant: Grant, receipts: bool, success: type[Entered]) -> Entered:
     try:
-        await socket.enter(Identity(grant.user_id, grant.session_id, receipts))
+        await socket.enter(_identity(grant, receipts))
     except BaseException:
         # Too many connections, or too late: nobody learnt the token, so the session must not live on.
         await asyncio.shield(authentication.log_out(grant.token))
@@ -69,3 +74,7 @@ async def _enter(socket: SocketSession, grant: Grant, receipts: bool, success: t
         expires=int(grant.expires_at.timestamp()),
         receipts=receipts,
     )
+
+
+def _identity(grant: Grant, receipts: bool) -> Identity:
+    return Identity(grant.user_id, grant.session_id, receipts, is_pending=not grant.is_approved)

@@ -28,8 +28,10 @@ async def search_users(_socket: SocketSession, payload: messages.SearchUsers) ->
     )
 
 
-async def get_public_key(_socket: SocketSession, payload: messages.GetPublicKey) -> messages.PublicKeyBundle:
-    served = await run_in_database_thread(keys.fetch_bundle, parse_user_id(payload.user_id))
+async def get_public_key(socket: SocketSession, payload: messages.GetPublicKey) -> messages.PublicKeyBundle:
+    served = await run_in_database_thread(
+        keys.fetch_bundle, parse_user_id(payload.user_id), asked_by=socket.user_id
+    )
     return messages.PublicKeyBundle(
         user_id=str(served.user_id),
         username=served.username,

@@ -84,6 +84,8 @@ class Register(Payload, frozen=True):
     """Base64 of a key bundle (:mod:`keys.bundle`)."""
     display_name: str | None = None
     """``None``: the username."""
+    invite_code: str | None = None
+    """Where the server asks for one (:mod:`accounts.services.invites`)."""
     receipts: bool = False
     """Whether this client confirms with ``received``."""
 

@@ -19,7 +19,9 @@ class LimitsAnswer(Payload):
 class ServerAnswer(Payload):
     name = Text()
     version = Text()
-    registration = serializers.ChoiceField(["open"], help_text="Who may register.")
+    registration = serializers.ChoiceField(
+        ["open", "invite", "approval", "closed"], help_text="Who may register."
+    )
     limits = LimitsAnswer()
     contact = Text(help_text="Empty: none is told.")
     terms_url = Text(help_text="Empty: there are none.")

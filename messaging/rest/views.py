@@ -25,7 +25,7 @@ class ServerView(PublicEndpoint):
         facts = {
             "name": config.name,
             "version": VERSION,
-            "registration": "open",
+            "registration": config.registration,
             "limits": config,
             "contact": config.contact,
             "terms_url": config.terms_url,

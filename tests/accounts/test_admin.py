@@ -13,13 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from accounts.models import Session, User
-from accounts.services import Grant, live_sessions, open_session
-from construct_site.events import Event, SessionsEnded
+from accounts.models import Invite, Session, User
+from accounts.services import Grant, live_sessions, make_invite, open_session
+from construct_site.events import AccountApproved, Event, SessionsEnded
 from tests.accounts.conftest import HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
 USERS = reverse("admin:accounts_user_changelist")
+INVITES = reverse("admin:accounts_invite_changelist")
 SESSIONS = reverse("admin:accounts_session_changelist")
 
 
@@ -257,3 +258,27 @@ def test_a_session_is_neither_edited_nor_deleted(root: Client, grant: Grant) -> 
     assert root.post(page_of(session), {"client_label": "x"}).status_code == 403
     assert root.post(page_of(session, "delete"), {"post": "yes"}).status_code == 403
     assert Session.objects.get().client_label == HOME.client_label
+
+
+def test_staff_approve_accounts_and_their_sockets_hear_of_it(
+    root: Client, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    User.objects.filter(pk=alice.pk).update(is_approved=False)
+    selection = {"action": "approve", "_selected_action": [alice.pk]}
+    with django_capture_on_commit_callbacks() as callbacks:
+        answer = root.post(USERS, selection, follow=True)
+    assert "Accounts approved: 1." in answer.content.decode()
+    assert events(callbacks) == [AccountApproved(alice.pk)]
+    assert User.objects.get(pk=alice.pk).is_approved
+
+
+def test_invites_are_shown_without_their_codes_and_ended(root: Client) -> None:
+    code = make_invite(2, timedelta(days=1), "for the choir")
+    invite = Invite.objects.get()
+    page = root.get(INVITES).content.decode()
+    assert "for the choir" in page
+    assert not [secret for secret in (code, bytes(invite.digest).hex()) if secret in page]
+    answer = root.post(INVITES, {"action": "end", "_selected_action": [invite.pk]}, follow=True)
+    assert "Invites ended: 1." in answer.content.decode()
+    invite.refresh_from_db()
+    assert invite.expires_at <= timezone.now()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
@@ -29,8 +32,17 @@ def test_the_search_indexes_come_and_go_and_the_search_works_without_them() -> N
     try:
         call_command("migrate", "accounts", "0001", verbosity=0)
         assert not indexes() & trigrams
-        assert [user.username for user in search_users("lic")] == ["alice"]
     finally:
         call_command("migrate", verbosity=0)
+    # The search asks for columns that came later: without the indexes it is tried on the present schema.
+    migration = import_module("accounts.migrations.0002_search_indexes")
+    with connection.schema_editor() as editor:
+        migration.remove(apps, editor)
+    try:
+        assert not indexes() & trigrams
+        assert [user.username for user in search_users("lic")] == ["alice"]
+    finally:
+        with connection.schema_editor() as editor:
+            migration.add(apps, editor)
     assert indexes() & trigrams == expected
     assert [user.username for user in search_users("lic")] == ["alice"]

@@ -49,6 +49,7 @@ def development(**changes: Any) -> Config:
 
 
 UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
+    "registrations without number": ({"limits": "off", "limits_off_confirmed": True}, "registration"),
     "no signing key": ({"secret_key": ""}, "secret_key"),
     "a short signing key": ({"secret_key": secrets.token_urlsafe(30)}, "secret_key"),
     "a monotonous signing key": ({"secret_key": "hidden-123" * 9 + "hidden"}, "secret_key"),
@@ -193,7 +194,7 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
         {"secret_key": HEXADECIMAL},
         {"further_dedup_keys": [key()]},
         {"further_dedup_keys": [key(), key()]},
-        {"limits": "off", "limits_off_confirmed": True},
+        {"limits": "off", "limits_off_confirmed": True, "registration": "closed"},
         {"host": "0.0.0.0"},  # noqa: S104 - production listens where it is told
         {"password_hash_memory_kib": 46 * 1024, "password_hash_passes": 1},
         {"password_hash_memory_kib": 7 * 1024, "password_hash_passes": 5},

@@ -149,6 +149,7 @@ def test_production_refuses_to_start_with(fault: str, server_process: ServerFact
 @embedded_only
 def test_production_runs_without_limits_only_when_told_twice(server_process: ServerFactory) -> None:
     switches = {"CONSTRUCT_LIMITS": "off", "CONSTRUCT_LIMITS_OFF_CONFIRMED": "yes"}
+    switches |= {"CONSTRUCT_REGISTRATION": "invite"}
     server = server_process(**(safe_production() | switches))
     assert answer_to_a_search(server)["type"] == "error"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from accounts import services as accounts
@@ -555,3 +557,23 @@ async def _emptied(node: Node, recipient: messages.RegisterSuccess) -> None:
         return messages_waiting == 0
 
     await until(nothing_waits)
+
+
+class TestRegistrationModes:
+    async def test_an_invite_code_travels_in_the_registration(self, client: Client, amounts: Amounts) -> None:
+        amounts(registration="invite")
+        code = await run_in_database_thread(accounts.make_invite, 1, timedelta(days=1))
+        assert await client.error_of(register_request("alice")) == "INVITE_REQUIRED"
+        request = msgspec.structs.replace(register_request("alice"), invite_code=code)
+        assert isinstance(await client.request(request), messages.RegisterSuccess)
+
+    async def test_who_waits_for_approval_sends_once_the_event_came(
+        self, client: Client, amounts: Amounts
+    ) -> None:
+        amounts(registration="approval")
+        alice = await client.register("alice")
+        assert await client.error_of(to(alice, alice)) == "ACCOUNT_PENDING"
+        await run_in_database_thread(accounts.approve_account, UUID(alice.user_id))
+        await turns()
+        came = {type(await client.request(to(alice, alice))), type(await client.receive())}
+        assert came == {messages.Ack, messages.ChatMessage}

@@ -47,6 +47,7 @@ class TestPassword:
         answer = await alice.put("password", {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD})
         assert (answer.status, answer.body) == (200, {"revoked": 1})
         event = heard.get_nowait()
+        assert isinstance(event, SessionsEnded)
         assert (event.user_id, len(event.session_ids or ())) == (UUID(alice.user_id), 1)
         assert (await alice.get("profile")).status == 200
         assert (await other.get("profile")).refusal == (401, "AUTH_REQUIRED")

@@ -121,6 +121,7 @@ async def test_all_other_sessions_are_ended(heard: asyncio.Queue[Event]) -> None
     answer = await alice.delete("sessions")
     assert (answer.status, answer.body) == (200, {"revoked": 2})
     event = heard.get_nowait()
+    assert isinstance(event, SessionsEnded)
     assert event.session_ids is not None
     assert (event.user_id, len(event.session_ids)) == (UUID(alice.user_id), 2)
     assert [(await each.get("profile")).status for each in (alice, bob, *others)] == [200, 200, 401, 401]

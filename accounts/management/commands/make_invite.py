@@ -1,0 +1,30 @@
+"""``manage.py make_invite``: a code with which people register."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import INVITE_NOTE_CHARS
+from accounts.services import make_invite
+
+USES = range(1, 100_000 + 1)
+DAYS = range(1, 3650 + 1)
+
+
+class Command(BaseCommand):
+    help = "Makes an invite and prints its code, which cannot be shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--uses", type=int, default=1, help="registrations that it lets through (1)")
+        parser.add_argument("--days", type=int, default=7, help="days after which it expires (7)")
+        parser.add_argument("--note", default="", help="for whom it is, shown in the admin")
+
+    def handle(self, *_args: Any, uses: int, days: int, note: str, **_options: Any) -> None:
+        if uses not in USES or days not in DAYS:
+            raise CommandError(f"--uses goes from 1 to {USES[-1]}, --days from 1 to {DAYS[-1]}.")
+        if len(note) > INVITE_NOTE_CHARS:
+            raise CommandError(f"--note has at most {INVITE_NOTE_CHARS} characters.")
+        self.stdout.write(make_invite(uses, timedelta(days=days), note))
