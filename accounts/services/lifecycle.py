@@ -18,6 +18,8 @@ from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
 
+_DELETION_TRIES = 3
+
 
 def create_account(
     username: str, encoded_password: str, display_name: str, *, is_approved: bool = True
@@ -88,13 +90,23 @@ def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | Non
 
 def delete_user(user: User) -> None:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while."""
+    for _ in range(_DELETION_TRIES - 1):
+        try:
+            return _delete_once(user)
+        except IntegrityError:
+            # Somebody named the account after its references were deleted: the next try sees that too.
+            continue
+    return _delete_once(user)
+
+
+def _delete_once(user: User) -> None:
     with transaction.atomic():
         send_on_commit(SessionsEnded(user.pk))
         free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
         FormerName.objects.update_or_create(
             digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
         )
-        user.delete()
+        User.objects.filter(pk=user.pk).delete()
 
 
 def delete_user_of(credentials: Credentials) -> None:

@@ -1,0 +1,56 @@
+"""Waiting rows whose recipient says something about their senders: message requests, and blocked people's messages.
+
+Each function is a step of a transaction that holds the recipient's policy row
+(:mod:`messaging.contacts`): no message is stored for the recipient meanwhile. Rows are locked
+in ascending order, as the confirmations lock them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from messaging.mailbox.letters import WaitingRow
+from messaging.mailbox.store import STUB, hour_of
+from messaging.models import MailboxMessage
+
+_ROWS_AT_ONCE = 500
+
+
+def release(recipient_id: UUID, pairs: Sequence[bytes] | None = None) -> int:
+    """Have requests be handed from now on: those of these pairs, or all. Returns how many."""
+    return _change(_requests(recipient_id, pairs), is_request=False)
+
+
+def drop(recipient_id: UUID, now: datetime, pairs: Sequence[bytes] | None = None) -> int:
+    """Turn requests into stubs, those of these pairs, or all: their repeats are confirmed. Returns how many."""
+    return _change(_requests(recipient_id, pairs), **STUB, stored_at=hour_of(now))
+
+
+def silence(recipient_id: UUID, pairs: Sequence[bytes]) -> int:
+    """Have what waits of these pairs not be heard. Returns how many messages that are."""
+    rows = MailboxMessage.objects.filter(recipient_id=recipient_id, pair__in=pairs, is_unheard=False)
+    return _change(rows, is_unheard=True)
+
+
+def requests_of(recipient_id: UUID) -> Iterator[tuple[WaitingRow, datetime]]:
+    """Every request of people who are not blocked and when it was taken, oldest first, a few at a time."""
+    rows = MailboxMessage.objects.filter(recipient_id=recipient_id, is_request=True, is_unheard=False)
+    columns = rows.order_by("id").values_list("id", "name", "frame", "stored_at")
+    for row_id, name, frame, stored_at in columns.iterator(_ROWS_AT_ONCE):
+        yield WaitingRow(row_id, bytes(name), bytes(frame or b"")), stored_at
+
+
+def _requests(recipient_id: UUID, pairs: Sequence[bytes] | None) -> QuerySet[MailboxMessage]:
+    rows = MailboxMessage.objects.filter(recipient_id=recipient_id, is_request=True)
+    return rows if pairs is None else rows.filter(pair__in=pairs)
+
+
+def _change(rows: QuerySet[MailboxMessage], **values: object) -> int:
+    locked = list(rows.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
+    for first in range(0, len(locked), _ROWS_AT_ONCE):
+        MailboxMessage.objects.filter(id__in=locked[first : first + _ROWS_AT_ONCE]).update(**values)
+    return len(locked)
