@@ -239,6 +239,15 @@ class TestWhatIsStored:
             assert hearing(store(letter(carol, alice), caps=caps)[0]) == HEARD
         assert store(letter(carol, alice), caps=caps)[0].verdict is Verdict.FULL
 
+    def test_a_blocked_person_meets_the_same_full_mailbox(self, people: People) -> None:
+        alice, bob, carol = people
+        contacts.block(alice, bob)
+        caps = Caps(1000, 10**9, 250)
+        verdicts = [
+            [store(letter(sender, alice), caps=caps)[0].verdict for _ in range(5)] for sender in (bob, carol)
+        ]
+        assert verdicts == [[Verdict.STORED] * 4 + [Verdict.FULL]] * 2
+
     def test_requests_have_a_cap_of_bytes_too(self, people: People) -> None:
         alice, bob, _ = people
         contacts.set_accepted_only(alice, True)

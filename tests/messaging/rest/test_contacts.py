@@ -7,8 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from construct_site.database import run_in_database_thread
-from messaging.models import Report
 from tests.messaging.conftest import amounts as amounts
 from tests.rest import Api, register
 
@@ -68,12 +66,20 @@ async def test_no_requests_wait_where_everybody_may_write() -> None:
     alice, bob = await register("alice"), await register("bob")
     assert (await alice.get("requests")).body == {"requests": []}
     assert (await alice.delete(f"requests/{bob.user_id}")).body == {"dropped": 0}
+    assert (await alice.delete("requests")).body == {"dropped": 0}
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "contacts"), ("PATCH", "contacts"), ("GET", "blocks"), ("GET", "requests"), ("POST", "reports")]
-    + [(method, f"{kind}/{uuid4()}") for kind in ("contacts", "blocks") for method in ("PUT", "DELETE")],
+    [
+        ("GET", "contacts"),
+        ("PATCH", "contacts"),
+        ("GET", "blocks"),
+        ("GET", "requests"),
+        ("DELETE", "requests"),
+    ]
+    + [(method, f"{kind}/{uuid4()}") for kind in ("contacts", "blocks") for method in ("PUT", "DELETE")]
+    + [("DELETE", f"requests/{uuid4()}")],
 )
 async def test_they_are_for_who_is_logged_in(method: str, path: str) -> None:
     assert (await Api().call(method, path)).refusal == (401, "AUTH_REQUIRED")
@@ -86,49 +92,3 @@ async def test_requests_about_contacts_are_limited(amounts: Any) -> None:
     answer = await alice.put(f"blocks/{uuid4()}")
     assert answer.refusal == (429, "RATE_LIMIT_EXCEEDED")
     assert int(answer.headers["Retry-After"]) > 0
-
-
-class TestReports:
-    async def test_a_report_is_kept_for_the_moderators(self) -> None:
-        alice, bob = await register("alice"), await register("bob")
-        messages = [str(uuid4()), str(uuid4())]
-        body = {"userId": bob.user_id, "category": "spam", "text": " Sells\nthings. ", "messageIds": messages}
-        answer = await alice.post("reports", body)
-        assert answer.status == 201
-        stored = await run_in_database_thread(Report.objects.get)
-        assert (str(stored.pk), str(stored.reporter_id)) == (answer.body["id"], alice.user_id)
-        assert (str(stored.reported_id), stored.category) == (bob.user_id, "spam")
-        assert (stored.text, stored.message_ids) == ("Sells\nthings.", messages)
-
-    @pytest.mark.parametrize(
-        ("change", "refusal"),
-        [
-            ({"userId": str(uuid4())}, (404, "USER_NOT_FOUND")),
-            ({"userId": "bob"}, (422, "INVALID_USER_ID")),
-            ({"category": "boring"}, (422, "VALIDATION_FAILED")),
-            ({"text": "x" * 2001}, (422, "VALIDATION_FAILED")),
-            ({"text": "a\0b"}, (422, "VALIDATION_FAILED")),
-            ({"text": 5}, (422, "VALIDATION_FAILED")),
-            ({"messageIds": ["one"]}, (422, "VALIDATION_FAILED")),
-            ({"messageIds": [str(uuid4()) for _ in range(101)]}, (422, "VALIDATION_FAILED")),
-            ({"content": "what was written"}, (422, "VALIDATION_FAILED")),
-        ],
-    )
-    async def test_what_breaks_a_rule_is_not_kept(
-        self, change: dict[str, Any], refusal: tuple[int, str]
-    ) -> None:
-        alice, bob = await register("alice"), await register("bob")
-        body = {"userId": bob.user_id, "category": "spam", "text": "", "messageIds": [], **change}
-        assert (await alice.post("reports", body)).refusal == refusal
-        assert await run_in_database_thread(Report.objects.count) == 0
-
-    async def test_nobody_reports_themselves(self) -> None:
-        alice = await register("alice")
-        body = {"userId": alice.user_id, "category": "other"}
-        assert (await alice.post("reports", body)).refusal == (422, "INVALID_USER_ID")
-
-    async def test_reports_are_limited(self, amounts: Any) -> None:
-        amounts(reports_per_day=1)
-        alice, bob = await register("alice"), await register("bob")
-        body = {"userId": bob.user_id, "category": "other"}
-        assert [(await alice.post("reports", body)).status for _ in range(2)] == [201, 429]
