@@ -77,7 +77,7 @@ WITH letter AS (
         coalesce(said.is_blocked, false) AS is_unheard,
         coalesce(policy.accepted_only, false) AND NOT coalesce(said.is_accepted, false)
             AND letter.sender_id <> letter.recipient_id AS is_request,
-        coalesce(own.accepted_only, false) AND NOT coalesce(own_word.is_accepted, false)
+        own.user_id IS NOT NULL AND NOT coalesce(own_word.is_accepted, false)
             AND letter.sender_id <> letter.recipient_id AS accepts_recipient,
         coalesce(share.newest_id, 0) AS previous_id,
         coalesce(fill.messages, 0) < %(cap_messages)s AND coalesce(fill.bytes, 0) < %(cap_bytes)s
@@ -91,11 +91,21 @@ WITH letter AS (
     LEFT JOIN fill ON fill.recipient_id = letter.recipient_id
     LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
     LEFT JOIN policy ON policy.user_id = letter.recipient_id
-    LEFT JOIN {POLICY_TABLE} seen ON seen.user_id = policy.user_id
-    LEFT JOIN {CONTACT_TABLE} said ON said.owner_id = policy.user_id AND said.peer_id = letter.sender_id
     LEFT JOIN request_fill ON request_fill.user_id = policy.user_id
-    LEFT JOIN {POLICY_TABLE} own ON own.user_id = letter.sender_id
-    LEFT JOIN {CONTACT_TABLE} own_word ON own_word.owner_id = own.user_id AND own_word.peer_id = letter.recipient_id
+    LEFT JOIN LATERAL (
+        SELECT version FROM {POLICY_TABLE} WHERE user_id = policy.user_id LIMIT 1
+    ) seen ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT is_accepted, is_blocked FROM {CONTACT_TABLE}
+        WHERE owner_id = policy.user_id AND peer_id = letter.sender_id LIMIT 1
+    ) said ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT user_id FROM {POLICY_TABLE} WHERE user_id = letter.sender_id AND accepted_only LIMIT 1
+    ) own ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT is_accepted FROM {CONTACT_TABLE}
+        WHERE owner_id = own.user_id AND peer_id = letter.recipient_id LIMIT 1
+    ) own_word ON TRUE
 ), stored AS (
     INSERT INTO {TABLE} (recipient_id, name, body, pair, frame, size, stored_at, is_request, is_unheard)
     SELECT recipient_id, name, body, pair, frame, octet_length(frame), %(now)s, is_request, is_unheard

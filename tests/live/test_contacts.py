@@ -68,6 +68,9 @@ async def test_who_is_blocked_gets_what_others_get_and_is_not_heard(
 
     recipient = await sockets.resume(twins.recipient, getattr(nodes, place))
     assert (await recipient.message())["from"] == twins.free_person.user_id
+    greeting = twins.new()[1][1]
+    await twins.free.send_to_present(greeting)
+    assert await recipient.message() == greeting
     for _ in range(3):
         live = twins.new()
         assert await twins.send(live) == "delivered"
