@@ -19,7 +19,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.db.models import Count, Exists, Max, Min, OuterRef, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Sum
 
 from keys.models import PrekeyBundle
 from messaging.mailbox import rotation
@@ -78,12 +78,22 @@ class Store(ABC):
 
     def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
         """Turn rows into stubs. Rows that are stubs or gone already are left as they are."""
-        self._make_stubs(row_ids, now.replace(minute=0, second=0, microsecond=0))
+        self._make_stubs(row_ids, _hour(now))
 
     def _make_stubs(self, row_ids: Sequence[int], hour: datetime) -> None:
-        MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False).update(
-            recipient=None, pair=None, frame=None, size=None, stored_at=hour
-        )
+        _turn_into_stubs(MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False), hour)
+
+    def drop(self, recipient_id: UUID, now: datetime) -> int:
+        """Turn everything that waits for a user into stubs, as if it were confirmed. Returns how many rows.
+
+        Within the caller's transaction, if there is one. Who must not lose what comes meanwhile locks the
+        user's bundle first, for which every batch waits.
+        """
+        waiting = MailboxMessage.objects.filter(recipient_id=recipient_id)
+        with transaction.atomic():
+            # In the order of a confirmation of the same rows: in another, the two could wait for each other.
+            list(waiting.select_for_update(no_key=True).order_by("id").values_list("id"))
+            return _turn_into_stubs(waiting, _hour(now))
 
     def discard(self, row_ids: Sequence[int]) -> None:
         """Delete rows that nobody can read any more."""
@@ -118,6 +128,14 @@ class Store(ABC):
             messages=Count("id"), size=Sum("size"), oldest=Min("stored_at")
         )
         return row["messages"], row["size"] or 0, row["oldest"]
+
+
+def _turn_into_stubs(rows: QuerySet[MailboxMessage], hour: datetime) -> int:
+    return rows.update(recipient=None, pair=None, frame=None, size=None, stored_at=hour)
+
+
+def _hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)
 
 
 def paging_sql(not_handed: str) -> str:

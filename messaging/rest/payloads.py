@@ -1,10 +1,10 @@
-"""What the endpoints of messaging give."""
+"""What the endpoints of messaging take and give."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from construct_site.rest.payloads import Payload, Text, UnixSeconds
+from construct_site.rest.payloads import Flag, Payload, Text, UnixSeconds
 
 
 class LimitsAnswer(Payload):
@@ -36,3 +36,19 @@ class MailboxAnswer(Payload):
     oldest = UnixSeconds(
         allow_null=True, help_text="Unix seconds: since when the oldest waits; null: none does."
     )
+
+
+class ReplacementRequest(Payload):
+    password = Text()
+    public_key = Text(
+        help_text="The new bundle, as in the socket's `register`; no key in it was used before."
+    )
+    drop_waiting = Flag(default=False, help_text="Drop the messages that become unreadable.")
+
+
+class ReplacementAnswer(Payload):
+    revoked = serializers.IntegerField(help_text="How many sessions were ended.")
+    unreadable = serializers.IntegerField(
+        help_text="How many waiting messages were encrypted to the former keys, as far as the server can know."
+    )
+    dropped = serializers.IntegerField(help_text="How many of them were dropped: all or none.")

@@ -9,4 +9,5 @@ urlpatterns = [
     path("", include("keys.rest.urls")),
     path("server", views.ServerView.as_view()),
     path("mailbox", views.MailboxView.as_view()),
+    path("bundle", views.OwnBundleView.as_view()),
 ]
