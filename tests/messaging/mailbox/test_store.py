@@ -428,6 +428,33 @@ class TestDrop:
         assert waiting(store, other) == [kept.row_id]
         assert MailboxMessage.objects.get(recipient=None).stored_at == NOW.replace(minute=0, second=0)
 
+    def test_confirmations_of_the_same_rows_at_once_do_not_lock_each_other_out(
+        self, store: Store, recipient: UUID
+    ) -> None:
+        caps = Caps(messages=10_000, bytes=10**9, sender_share=1)
+        ended: list[str] = []
+        for _ in range(5):
+            outcomes = store.put([make_letter(recipient) for _ in range(1000)], caps, NOW)
+            rows = [outcome.row_id for outcome in outcomes]
+            # On PostgreSQL the older half now lies behind the newer, and a drop that is planned without the index
+            # meets the newer first; a confirmation begins with the oldest.
+            MailboxMessage.objects.filter(id__in=rows[:500]).update(stored_at=NOW)
+
+            def confirm(rows: list[int] = rows) -> None:
+                store.confirm(rows, NOW)
+                ended.append("confirmed")
+
+            def drop() -> None:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    if connection.vendor == "postgresql":
+                        cursor.execute("SET LOCAL enable_indexscan = off")
+                    store.drop(recipient, NOW)
+                ended.append("dropped")
+
+            run_at_once(confirm, drop)
+            assert waiting(store, recipient) == []
+        assert sorted(ended) == ["confirmed"] * 5 + ["dropped"] * 5
+
     def test_a_confirmation_of_what_was_dropped_changes_nothing(
         self, store: Store, caps: Caps, recipient: UUID
     ) -> None:
