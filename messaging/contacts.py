@@ -19,7 +19,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -27,7 +27,7 @@ from accounts.models import User
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import MailboxReleased, SenderBlocked, send_on_commit
-from messaging.mailbox import requests
+from messaging.mailbox import decisions
 from messaging.mailbox.keyrings import key_ring, names
 from messaging.mailbox.sealing import Unreadable
 from messaging.models import Contact, ContactPolicy
@@ -65,7 +65,7 @@ def set_accepted_only(user_id: UUID, accepted_only: bool) -> None:
     """
     with _changing(user_id):
         ContactPolicy.objects.filter(pk=user_id).update(accepted_only=accepted_only)
-        if not accepted_only and requests.release(user_id):
+        if not accepted_only and decisions.release(user_id):
             send_on_commit(MailboxReleased(user_id))
 
 
@@ -87,7 +87,7 @@ def accept(user_id: UUID, peer_id: UUID) -> None:
     """
     with _changing(user_id, peer_id):
         _say(user_id, peer_id, "is_accepted")
-        if requests.release(user_id, _pairs(user_id, peer_id)):
+        if decisions.release(user_id, _pairs(user_id, peer_id)):
             send_on_commit(MailboxReleased(user_id))
 
 
@@ -103,7 +103,7 @@ def block(user_id: UUID, peer_id: UUID) -> None:
     """
     with _changing(user_id, peer_id):
         _say(user_id, peer_id, "is_blocked")
-        requests.silence(user_id, _pairs(user_id, peer_id))
+        decisions.silence(user_id, _pairs(user_id, peer_id))
         send_on_commit(SenderBlocked(user_id, peer_id))
 
 
@@ -119,7 +119,7 @@ def message_requests(user_id: UUID) -> list[MessageRequest]:
     """
     keys = key_ring(settings.CONSTRUCT)
     waiting: dict[UUID, list[datetime]] = defaultdict(list)
-    for row, stored_at in requests.requests_of(user_id):
+    for row, stored_at in decisions.requests_of(user_id):
         try:
             waiting[sender_of(keys.decrypt(row.sealed, user_id.bytes, row.name))].append(stored_at)
         except Unreadable:
@@ -135,35 +135,35 @@ def message_requests(user_id: UUID) -> list[MessageRequest]:
 def decline(user_id: UUID, peer_id: UUID) -> int:
     """Drop the requests of this person, who may write again. Returns how many messages that were."""
     with _changing(user_id):
-        return requests.drop(user_id, timezone.now(), _pairs(user_id, peer_id))
+        return decisions.decline(user_id, timezone.now(), _pairs(user_id, peer_id))
 
 
 def decline_all(user_id: UUID) -> int:
     """Drop every request, also those of people who are gone. Returns how many messages that were."""
     with _changing(user_id):
-        return requests.drop(user_id, timezone.now())
+        return decisions.decline(user_id, timezone.now())
 
 
 @contextmanager
 def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
     """A transaction that has the user's policy for itself, and raises its version.
 
-    `peer_id` is one who must be another existing user. An account that is deleted meanwhile
-    is found at the end by the foreign keys.
+    `peer_id` is one who must be another existing user. A deletion of either waits for the end.
     """
     if user_id == peer_id:
         raise ConstructError(ErrorCode.INVALID_USER_ID, "This is you.")
-    try:
-        with transaction.atomic():
-            if peer_id is not None and not User.objects.filter(pk=peer_id).exists():
-                raise ConstructError(ErrorCode.USER_NOT_FOUND)
-            ContactPolicy.objects.get_or_create(pk=user_id)
-            ContactPolicy.objects.filter(pk=user_id).update(version=F("version") + 1)
-            yield
-    except IntegrityError:
-        if User.objects.filter(pk=user_id).exists():
-            raise ConstructError(ErrorCode.USER_NOT_FOUND) from None
-        raise ConstructError(ErrorCode.AUTH_REQUIRED) from None
+    with transaction.atomic():
+        # In ascending order, before the policy: two who say something about each other do not wait for each other,
+        # and a deletion, which holds its account first, waits here or is waited for.
+        users = User.objects.select_for_update(no_key=True).filter(pk__in=(user_id, peer_id))
+        present = set(users.order_by("pk").values_list("pk", flat=True))
+        if user_id not in present:
+            raise ConstructError(ErrorCode.AUTH_REQUIRED)
+        if peer_id is not None and peer_id not in present:
+            raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        ContactPolicy.objects.get_or_create(pk=user_id)
+        ContactPolicy.objects.filter(pk=user_id).update(version=F("version") + 1)
+        yield
 
 
 def _say(user_id: UUID, peer_id: UUID, word: str) -> None:

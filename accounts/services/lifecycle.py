@@ -18,8 +18,6 @@ from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
 
-_DELETION_TRIES = 3
-
 
 def create_account(
     username: str, encoded_password: str, display_name: str, *, is_approved: bool = True
@@ -78,35 +76,36 @@ def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | Non
     `credentials` were looked up; then nothing has changed.
     """
     with transaction.atomic():
-        # In the order of update_account.
-        ended = revoke_other_sessions(credentials.id, kept)
-        current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
-        if not current.update(password=encoded):
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-        # A login with the former password may have opened one before this transaction held the account.
-        ended += revoke_other_sessions(credentials.id, kept)
+        ended = end_other_sessions_of(credentials, kept=kept)
+        User.objects.filter(pk=credentials.id).update(password=encoded)
     return ended
+
+
+def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int:
+    """End the sessions, all but `kept`, of the account whose password was checked just now. Returns how many it ended.
+
+    Within the caller's transaction. Until that ends, the account is held: no login opens another session of
+    it, and its password stays. Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed
+    since `credentials` were looked up.
+    """
+    # In the order of update_account.
+    ended = revoke_other_sessions(credentials.id, kept)
+    account = User.objects.select_for_update(no_key=True)
+    if not account.filter(pk=credentials.id, password=credentials.encoded_password).first():
+        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    # A login may have opened one before this transaction held the account.
+    return ended + revoke_other_sessions(credentials.id, kept)
 
 
 def delete_user(user: User) -> None:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while."""
-    for _ in range(_DELETION_TRIES - 1):
-        try:
-            return _delete_once(user)
-        except IntegrityError:
-            # Somebody named the account after its references were deleted: the next try sees that too.
-            continue
-    return _delete_once(user)
-
-
-def _delete_once(user: User) -> None:
     with transaction.atomic():
         send_on_commit(SessionsEnded(user.pk))
         free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
         FormerName.objects.update_or_create(
             digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
         )
-        User.objects.filter(pk=user.pk).delete()
+        user.delete()
 
 
 def delete_user_of(credentials: Credentials) -> None:

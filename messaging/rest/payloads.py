@@ -1,4 +1,4 @@
-"""What the endpoints of messaging give."""
+"""What the endpoints of messaging take and give."""
 
 from __future__ import annotations
 
@@ -69,3 +69,19 @@ class MessageRequestsAnswer(Payload):
 
 class DroppedAnswer(Payload):
     dropped = serializers.IntegerField(help_text="How many messages were dropped.")
+
+
+class ReplacementRequest(Payload):
+    password = Text()
+    public_key = Text(
+        help_text="The new bundle, as in the socket's `register`; no key in it was used before."
+    )
+    drop_waiting = Flag(default=False, help_text="Drop the messages that become unreadable.")
+
+
+class ReplacementAnswer(Payload):
+    revoked = serializers.IntegerField(help_text="How many sessions were ended.")
+    unreadable = serializers.IntegerField(
+        help_text="How many waiting messages were encrypted to the former keys, as far as the server can know."
+    )
+    dropped = serializers.IntegerField(help_text="How many of them were dropped: all or none.")

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.rest.authentication import grant_of
+from accounts.rest.authentication import grant_of, peer_of
 from accounts.services import parse_user_id
 from construct_site.env import Config
 from construct_site.errors import ErrorCode
 from construct_site.limits import RateLimit
-from construct_site.rest.endpoints import Endpoint, PublicEndpoint, answer, describe, read_body
+from construct_site.rest.endpoints import (
+    OF_A_PASSWORD,
+    Endpoint,
+    PublicEndpoint,
+    answer,
+    describe,
+    read_body,
+)
 from construct_site.views import VERSION
 from messaging import contacts
 from messaging.mailbox.store import get_store
 from messaging.protocol.messages import EXTENSIONS
+from messaging.replacement import replace_bundle
 from messaging.rest import payloads
 
 
@@ -158,3 +167,24 @@ class MessageRequestView(Endpoint):
         """Drop what this person wrote. They may write again."""
         dropped = contacts.decline(grant_of(request).user_id, parse_user_id(user_id))
         return answer(payloads.DroppedAnswer, {"dropped": dropped})
+
+
+class OwnBundleView(Endpoint):
+    """The own keys as a whole."""
+
+    @describe(
+        "replaceBundle",
+        takes=payloads.ReplacementRequest,
+        gives=payloads.ReplacementAnswer,
+        errors=[
+            *OF_A_PASSWORD,
+            ErrorCode.INVALID_KEY,
+            ErrorCode.INVALID_KEY_BUNDLE,
+            ErrorCode.USER_NOT_FOUND,
+        ],
+    )
+    def put(self, request: Request) -> Response:
+        """Replace the whole bundle, as after losing a device. All other sessions end."""
+        asked = read_body(request, payloads.ReplacementRequest)
+        replaced = async_to_sync(replace_bundle)(grant_of(request), **asked, peer=peer_of(request))
+        return answer(payloads.ReplacementAnswer, replaced)

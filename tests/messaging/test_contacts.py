@@ -18,7 +18,7 @@ from accounts.services import delete_user
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, MailboxReleased, SenderBlocked
 from messaging import contacts
-from messaging.mailbox import requests
+from messaging.mailbox import decisions
 from messaging.mailbox.keyrings import key_ring, names
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
 from messaging.mailbox.store import get_store
@@ -333,7 +333,7 @@ class TestAtOnce:
             run_at_once(
                 lambda: contacts.accept(alice, bob), *(lambda batch=batch: store(*batch) for batch in batches)
             )
-            assert not list(requests.requests_of(alice))
+            assert not list(decisions.requests_of(alice))
             contacts.withdraw(alice, bob)
         assert len(paged(alice)) == 5 * 4 * 3
 

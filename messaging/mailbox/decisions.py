@@ -1,8 +1,8 @@
-"""Waiting rows whose recipient says something about their senders: message requests, and blocked people's messages.
+"""What a recipient decides about rows that wait.
 
-Each function is a step of a transaction that holds the recipient's policy row
-(:mod:`messaging.contacts`): no message is stored for the recipient meanwhile. Rows are locked
-in ascending order, as the confirmations lock them.
+Each function is a step of a transaction that holds the recipient's policy or bundle: no message
+is stored for the recipient meanwhile. Rows are locked in ascending order, as the confirmations
+lock them: in another, the two could wait for each other.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from messaging.mailbox.letters import WaitingRow
@@ -25,9 +26,14 @@ def release(recipient_id: UUID, pairs: Sequence[bytes] | None = None) -> int:
     return _change(_requests(recipient_id, pairs), is_request=False)
 
 
-def drop(recipient_id: UUID, now: datetime, pairs: Sequence[bytes] | None = None) -> int:
+def decline(recipient_id: UUID, now: datetime, pairs: Sequence[bytes] | None = None) -> int:
     """Turn requests into stubs, those of these pairs, or all: their repeats are confirmed. Returns how many."""
     return _change(_requests(recipient_id, pairs), **STUB, stored_at=hour_of(now))
+
+
+def drop(recipient_id: UUID, now: datetime) -> int:
+    """Turn everything that waits into stubs: repeats are confirmed. Returns how many messages that were."""
+    return _change(MailboxMessage.objects.filter(recipient_id=recipient_id), **STUB, stored_at=hour_of(now))
 
 
 def silence(recipient_id: UUID, pairs: Sequence[bytes]) -> int:
@@ -50,7 +56,8 @@ def _requests(recipient_id: UUID, pairs: Sequence[bytes] | None) -> QuerySet[Mai
 
 
 def _change(rows: QuerySet[MailboxMessage], **values: object) -> int:
-    locked = list(rows.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
-    for first in range(0, len(locked), _ROWS_AT_ONCE):
-        MailboxMessage.objects.filter(id__in=locked[first : first + _ROWS_AT_ONCE]).update(**values)
+    with transaction.atomic():
+        locked = list(rows.select_for_update(no_key=True).order_by("id").values_list("id", flat=True))
+        for first in range(0, len(locked), _ROWS_AT_ONCE):
+            MailboxMessage.objects.filter(id__in=locked[first : first + _ROWS_AT_ONCE]).update(**values)
     return len(locked)
