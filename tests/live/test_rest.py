@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 import socket
@@ -18,8 +17,8 @@ import pytest
 
 from construct_site.env import REPOSITORY
 from tests.live.dialogue import Dialogue, Person
-from tests.live.nodes import Nodes, Sockets
-from tests.live.server import Server
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, run_command
+from tests.live.server import Server, environment_of
 
 EXPIRED = {"type": "sessionExpired"}
 NEW_PASSWORD = "a brand new passphrase"
@@ -105,6 +104,43 @@ async def test_a_changed_password_ends_the_sockets_of_the_other_sessions(
     assert (await kept.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
 
 
+async def test_a_reset_code_of_a_command_ends_every_openedof_its_account_alone(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    bystander, _ = await sockets.register(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username).splitlines()[0]
+    nodes.private.update({code[-22:], NEW_PASSWORD})
+    # The code alone changes nothing.
+    assert (await there.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    wrong = {"code": code[::-1], "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.there, "POST", "password/reset", wrong))[1]["code"] == "INVALID_CREDENTIALS"
+    assert await ask(nodes.there, "POST", "password/reset", {**wrong, "code": code}) == (204, "")
+    for each in (here, there):
+        await assert_ended(each)
+    assert (await bystander.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    again = await sockets.open(nodes.here)
+    login = {"username": alice.username, "password": alice.password}
+    assert await again.refusal("login", login) == "INVALID_CREDENTIALS"
+    assert (await again.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
+
+
+async def test_a_required_reset_refuses_logins_on_both_edges_until_the_code_is_redeemed(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username, "--require").splitlines()[0]
+    login = {"username": alice.username, "password": alice.password}
+    opened = await sockets.open(nodes.there)
+    assert await opened.refusal("login", login) == "PASSWORD_RESET_REQUIRED"
+    assert (await ask(nodes.here, "POST", "login", login))[1]["code"] == "PASSWORD_RESET_REQUIRED"
+    assert await opened.ask("connect", {"sessionToken": alice.token}) == EXPIRED
+    body = {"code": code, "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.here, "POST", "password/reset", body))[0] == 204
+    assert (await opened.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
+
+
 async def test_a_deleted_account_is_gone_for_its_sockets_and_for_senders(
     nodes: Nodes, sockets: Sockets
 ) -> None:
@@ -163,7 +199,9 @@ async def test_what_schemathesis_makes_up_finds_nothing(
 async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) -> None:
     page = (REPOSITORY / "docs" / "rest.md").read_text(encoding="utf-8")
     script = "set -eu\n" + "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
-    environment = {**os.environ, "API": f"http://127.0.0.1:{nodes.here.port}/api/v1"}
+    # The page's commands run beside the server, on its database.
+    api = f"http://127.0.0.1:{nodes.here.port}/api/v1"
+    environment = environment_of(nodes.backing, **SHARED_SETTINGS, API=api)
     if shutil.which("curl") is None:
         script = f'curl() {{ {sys.executable} -m tests.live.curl "$@"; }}\n{script}'
     run = await asyncio.to_thread(
