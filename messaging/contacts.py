@@ -155,7 +155,8 @@ def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
     with transaction.atomic():
         # In ascending order, before the policy: two who say something about each other do not wait for each other,
         # and a deletion, which holds its account first, waits here or is waited for.
-        users = User.objects.select_for_update(no_key=True).filter(pk__in=(user_id, peer_id))
+        named = [user for user in (user_id, peer_id) if user is not None]
+        users = User.objects.select_for_update(no_key=True).filter(pk__in=named)
         present = set(users.order_by("pk").values_list("pk", flat=True))
         if user_id not in present:
             raise ConstructError(ErrorCode.AUTH_REQUIRED)
