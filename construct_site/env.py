@@ -159,6 +159,7 @@ class Config:
     searches_per_minute: int = _setting(30, "Searches of one user in a minute.")
     searches_per_day: int = _setting(500, "Searches of one user in a day.")
     bundles_per_hour: int = _setting(300, "Bundle fetches of one user in an hour.")
+    exports_per_day: int = _setting(5, "Exports of one user's data in a day.")
     failed_logins_per_name_address: int = _setting(
         5, "Failed logins for one name from one address in 15 minutes."
     )

@@ -20,6 +20,7 @@ class RateLimit(StrEnum):
     ROTATIONS = "rotations"
     SEARCHES = "searches"
     BUNDLES = "bundles"
+    EXPORTS = "exports"
     REGISTRATIONS = "registrations"
 
 
@@ -51,6 +52,7 @@ TABLE: dict[RateLimit, Row] = {
         ),
     ),
     RateLimit.BUNDLES: Row("key requests", lambda config: (Allowance(config.bundles_per_hour, HOUR_S),)),
+    RateLimit.EXPORTS: Row("exports", lambda config: (Allowance(config.exports_per_day, DAY_S),)),
     RateLimit.REGISTRATIONS: Row(
         "registrations from this address",
         lambda config: (Allowance(config.registrations_per_hour, HOUR_S),),
