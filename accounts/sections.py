@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
-from django.db.models import QuerySet
+from django.db.models import Manager, QuerySet
 from rest_framework import serializers
 
 from accounts.models import Session, User
@@ -19,7 +19,7 @@ from construct_site.rest.payloads import Flag, Payload, Text, UnixSeconds
 NEWEST = 10_000
 """Most rows of a list that has no bound of its own."""
 _ACTIONS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
-_NAMES_OTHERS = "names other people: whom staff edited, or who of the staff edited this account"
+_ABOUT_OTHERS = "about other people: whom staff edited, or who of the staff edited this account"
 _FOLDED = "a name that is told, in the form that searches compare"
 
 
@@ -40,7 +40,18 @@ class AdminAction(Text):
         return _ACTIONS[value]
 
 
+class Names(serializers.ListField):
+    """What a relation to many leads to, as the admin calls it."""
+
+    child = Text()
+
+    def to_representation(self, value: Manager[Any]) -> list[str]:  # type: ignore[override] # only in answers
+        return [str(each) for each in value.all()]
+
+
 class AccountExport(ProfileAnswer):
+    """The account itself."""
+
     user_id = serializers.UUIDField(source="id")
     last_seen = serializers.DateField(
         source="last_seen_on", allow_null=True, help_text="The day of the last login or resumed session."
@@ -49,11 +60,13 @@ class AccountExport(ProfileAnswer):
     is_approved = Flag()
     is_staff = Flag(help_text="May log into the admin.")
     is_superuser = Flag(help_text="May do everything there.")
-    groups: Any = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
-    permissions: Any = serializers.StringRelatedField(source="user_permissions", many=True)
+    groups = Names()
+    permissions = Names(source="user_permissions", help_text="Beside those of the groups.")
 
 
 class SessionExport(Payload):
+    """A login on one client."""
+
     id = serializers.UUIDField()
     # Named so because the base class has a `label` of its own.
     label_ = Text(source="client_label", help_text="What the client called itself.")
@@ -65,11 +78,15 @@ class SessionExport(Payload):
 
 
 class SessionsExport(Payload):
+    """The account's logins."""
+
     count = serializers.IntegerField(help_text="Live ones, and ended ones that are still kept.")
     newest = SessionExport(many=True, help_text=f"The newest {NEWEST} of them.")
 
 
 class AdminEntryExport(Payload):
+    """Something that was done in the admin."""
+
     at = UnixSeconds(source="action_time", help_text="Unix seconds.")
     action = AdminAction(source="action_flag", help_text="`added`, `changed` or `deleted`.")
     kind = Text(source="content_type.model", allow_null=True, help_text="What was edited.")
@@ -77,6 +94,8 @@ class AdminEntryExport(Payload):
 
 
 class AdminHistoryExport(Payload):
+    """What the admin noted."""
+
     about_account = AdminEntryExport(many=True, help_text=f"The newest {NEWEST}.")
     by_account = AdminEntryExport(many=True, help_text=f"What this account did there: the newest {NEWEST}.")
 
@@ -142,7 +161,7 @@ ADMIN_HISTORY = Section(
         Table(
             LogEntry,
             AdminEntryExport,
-            withheld=dict.fromkeys(("user", "object_id", "object_repr"), _NAMES_OTHERS),
+            withheld=dict.fromkeys(("user", "object_id", "object_repr"), _ABOUT_OTHERS),
         ),
     ),
 )

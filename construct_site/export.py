@@ -36,6 +36,8 @@ class Section:
     """In camelCase, as in the file."""
     form: type[Payload]
     read: Callable[[UUID], object]
-    """What `form` shows of this user; None where nothing of the kind is stored. It only reads, outside any
-    transaction of its own: all sections are read from one snapshot."""
+    """What `form` shows of this user. It only reads, without a transaction of its own: all sections are read from
+    one snapshot, and queries that it leaves in its answer are run there too."""
     tables: tuple[Table, ...]
+    is_optional: bool = False
+    """There may be nothing of the kind, and `read` may return None: the key is null then."""

@@ -12,12 +12,16 @@ from keys.models import PrekeyBundle, RetiredPrekey
 
 
 class RetiredPrekeyExport(Payload):
+    """A prekey that was in use before."""
+
     signed_prekey_public = Base64()
     used_from = UnixSeconds(help_text="Unix seconds.")
     retired = UnixSeconds(source="retired_at", help_text="Unix seconds.")
 
 
 class KeysExport(Payload):
+    """The bundle under which the account is reached; null: it has none. Keys are in base64."""
+
     fingerprint = Text(help_text="SHA-256 of the identity key and the verifying key, in hexadecimal.")
     identity_public = Base64()
     verifying_key = Base64()
@@ -41,4 +45,5 @@ KEYS = Section(
         Table(PrekeyBundle, KeysExport, owner="user"),
         Table(RetiredPrekey, RetiredPrekeyExport, owner="bundle"),
     ),
+    is_optional=True,
 )

@@ -33,7 +33,7 @@ FORMAT = "construct-export/1"
 """The number changes when something that is told goes or changes its meaning; what is added leaves it."""
 SECTIONS: tuple[Section, ...] = (ACCOUNT, SESSIONS, KEYS, MAILBOX, ADMIN_HISTORY)
 NOT_TOLD: Mapping[type[Model], str] = {
-    Invite: "who registered with which invite is not stored",
+    Invite: "codes; who registered with which one is not stored",
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
 }
@@ -41,7 +41,7 @@ NOT_TOLD: Mapping[type[Model], str] = {
 
 
 class ExportAnswer(Payload):
-    """What is stored about one account. A section without anything to tell is null."""
+    """What is stored about one account."""
 
     format = Text(help_text=f"`{FORMAT}`.")
     exported_at = UnixSeconds(help_text="Unix seconds.")
@@ -50,7 +50,7 @@ class ExportAnswer(Payload):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return {
             **super().get_fields(),
-            **{section.name: section.form(allow_null=True) for section in SECTIONS},
+            **{section.name: section.form(allow_null=section.is_optional) for section in SECTIONS},
         }
 
 

@@ -16,11 +16,15 @@ _KEYED_HASH = "a keyed hash, by which the server recognises a repeated message a
 
 
 class WaitingMessageExport(Payload):
+    """A message that waits. What it says, only its clients can read."""
+
     received = UnixSeconds(source="stored_at", help_text="Unix seconds.")
     size_bytes = serializers.IntegerField(source="size")
 
 
 class MailboxExport(MailboxAnswer):
+    """What waits for the account."""
+
     waiting = WaitingMessageExport(many=True, help_text="Oldest first.")
 
 

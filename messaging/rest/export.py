@@ -16,6 +16,8 @@ FILE_NAME = "construct-export.json"
 
 
 class ExportRequest(Payload):
+    """The password, again."""
+
     password = Text()
 
 

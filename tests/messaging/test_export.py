@@ -24,6 +24,7 @@ from pytest_django import Settings
 from accounts import sections
 from accounts.models import Session, User
 from accounts.services import open_session
+from construct_site.env import REPOSITORY
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.export import Section
 from keys.models import PrekeyBundle, RetiredPrekey
@@ -314,6 +315,24 @@ class TestThatNothingIsForgotten:
             owner = [table.owner] if table.owner else []
             accounted = [*(table.told() - NOT_COLUMNS), *table.withheld, *owner]
             assert sorted(accounted) == sorted(columns(table.model)), table.model
+
+    def test_what_is_not_told_is_documented_with_its_reason(self) -> None:
+        lines = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8").splitlines()
+        for name, reason in reasons():
+            assert any(f"`{name}`" in line and f"| {reason} |" in line for line in lines), name
+
+    def test_every_section_is_documented(self) -> None:
+        page = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8")
+        assert [section.name for section in SECTIONS if f"\n| `{section.name}` |" not in page] == []
+
+
+def reasons() -> Iterator[tuple[str, str]]:
+    """Columns and models that are not told, as the page names them, and why."""
+    for table in (table for section in SECTIONS for table in section.tables):
+        for column, reason in table.withheld.items():
+            yield f"{table.model.__name__}.{column}", reason
+    for model, reason in NOT_TOLD.items():
+        yield model.__name__, reason
 
 
 NOT_COLUMNS = {"fingerprint", "retired_prekeys"}
