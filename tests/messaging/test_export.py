@@ -39,7 +39,7 @@ from tests.keys.owners import KeyOwner, registered
 from tests.messaging.mailbox.conftest import make_letter, run_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-OWN_APPS = {"accounts", "construct_site", "keys", "messaging"}
+OWN_PACKAGES = {"accounts", "construct_site", "keys", "messaging"}
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOON_S = int(NOON.timestamp())
 CAPS = Caps(100, 10**6, 1)
@@ -347,7 +347,7 @@ def columns(model: type[Model]) -> set[str]:
 def models_that_matter() -> set[type[Model]]:
     """All models of our apps, and all that refer to a user, be it through another; a relation to many is a column."""
     models = [model for model in apps.get_models() if not model._meta.auto_created]
-    found = {model for model in models if model._meta.app_label in OWN_APPS} | {User}
+    found = {model for model in models if model.__module__.partition(".")[0] in OWN_PACKAGES} | {User}
     while more := {model for model in models if model not in found and _refers_to(model, found)}:
         found |= more
     return found
