@@ -172,6 +172,7 @@ class Config:
         600, "Requests of one user in an hour about contacts, blocked people and message requests."
     )
     reports_per_day: int = _setting(20, "Reports of one user about others in a day.")
+    exports_per_day: int = _setting(5, "Exports of one user's data in a day.")
     failed_logins_per_name_address: int = _setting(
         5, "Failed logins for one name from one address in 15 minutes."
     )

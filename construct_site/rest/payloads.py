@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +59,13 @@ class UnixSeconds(serializers.IntegerField):
 
     def to_representation(self, value: datetime) -> int:  # type: ignore[override] # a field of answers alone
         return int(value.timestamp())
+
+
+class Base64(Text):
+    """Bytes in padded standard base64. Only in answers."""
+
+    def to_representation(self, value: bytes | memoryview) -> str:  # type: ignore[override] # as above
+        return base64.b64encode(value).decode()
 
 
 class ErrorAnswer(Payload):
