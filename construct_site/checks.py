@@ -15,6 +15,7 @@ from django.db import connection
 
 from construct_site.bounds import number_problems
 from construct_site.env import DEVELOPMENT_MARK, Config, variable
+from construct_site.proxies import hold_everybody, read_networks
 
 SECRET_KEY_CHARACTERS = 50
 KEY_BYTES = 32
@@ -92,6 +93,18 @@ def _address_problems(config: Config) -> Iterator[str]:
         yield f"{variable('database_url')} must begin with postgresql://, postgres:// or sqlite://."
     if not all(_ORIGIN.fullmatch(origin) for origin in config.origins):
         yield f"{variable('origins')} must hold origins such as https://chat.example, without a path."
+    yield from _proxy_problems(config)
+
+
+def _proxy_problems(config: Config) -> Iterator[str]:
+    name = variable("trusted_proxies")
+    try:
+        networks = read_networks(tuple(config.trusted_proxies))
+    except ValueError:
+        yield f"{name} must hold addresses and networks such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/64."
+    else:
+        if config.production and hold_everybody(networks):
+            yield f"{name} must not hold every address: anybody could then write where they come from."
 
 
 def _keys(config: Config) -> dict[str, list[str]]:
