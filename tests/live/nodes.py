@@ -94,6 +94,8 @@ class Sockets:
     private: set[str]
     source: str = "127.0.0.1"
     """The address that they come from, in 127.0.0.0/8."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers of their handshakes."""
     opened: list[Dialogue] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -112,6 +114,7 @@ class Sockets:
             close_timeout=5,
             max_queue=None,
             local_addr=(self.source, 0),
+            additional_headers=self.headers,
         )
         return self._keep(Dialogue(transport, self.private))
 
