@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +94,7 @@ class Sockets:
     private: set[str]
     source: str = "127.0.0.1"
     """The address that they come from, in 127.0.0.0/8."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[tuple[str, str]] = ()
     """Further headers of their handshakes."""
     opened: list[Dialogue] = field(default_factory=list)
 

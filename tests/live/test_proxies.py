@@ -5,8 +5,11 @@ The tests' own address, 127.0.0.1, is the proxy's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from http.client import HTTPConnection
 from itertools import count
 
 import pytest
@@ -37,8 +40,10 @@ class Crowd:
         self._private = private
         self._stack = AsyncExitStack()
 
-    async def of(self, forwarded_for: str, *, source: str = "127.0.0.1") -> Sockets:
-        sockets = Sockets(self._server, self._private, source, {"X-Forwarded-For": forwarded_for})
+    async def of(self, *forwarded_for: str, source: str = "127.0.0.1") -> Sockets:
+        """`forwarded_for`: the header's lines."""
+        headers = [("X-Forwarded-For", line) for line in forwarded_for]
+        sockets = Sockets(self._server, self._private, source, headers)
         return await self._stack.enter_async_context(sockets)
 
     async def close(self) -> None:
@@ -117,6 +122,39 @@ async def test_sockets_count_for_the_client(crowd: Crowd, client: str, other: st
     assert await fate(sockets) == FULL
     assert await fate(await crowd.of(f"{other}, {client}:50000")) == FULL
     await fill(await crowd.of(other), SOCKETS)
+
+
+async def test_the_lines_of_a_header_are_read_as_one(
+    nodes: Nodes, crowd: Crowd, client: str, other: str
+) -> None:
+    for lines in (
+        (other, client),
+        (other, f"{client}, 10.7.7.7"),
+        (f"{other},{client}", "10.7.7.7", "10.8.8.8"),
+    ):
+        await fill(await crowd.of(*lines), 1)
+    assert await fate(await crowd.of(client)) == FULL
+    person = await (await crowd.of(other)).register_absent()
+    assert (
+        await asyncio.to_thread(address_shown, nodes.here, person.token, (other, client, "10.7.7.7"))
+        == client
+    )
+
+
+def address_shown(server: Server, token: str, lines: Sequence[str]) -> str:
+    """The address of the current session, asked for with these lines of the header over REST."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        connection.putrequest("GET", "/api/v1/sessions")
+        connection.putheader("Authorization", f"Bearer {token}")
+        for line in lines:
+            connection.putheader("X-Forwarded-For", line)
+        connection.endheaders()
+        (session,) = json.loads(connection.getresponse().read())["sessions"]
+    finally:
+        connection.close()
+    address: str = session["address"]
+    return address
 
 
 async def test_clients_of_one_ipv6_network_count_as_one(crowd: Crowd) -> None:
