@@ -32,14 +32,14 @@ def _no_notices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def answering() -> AsyncIterator[Health]:
+async def application() -> AsyncIterator[Health]:
     made = Health()
     yield made
     await made.close()
 
 
 async def ask(
-    answering: Health, path: str = "/health/ready", method: str = "GET", *extensions: str
+    application: Health, path: str = "/health/ready", method: str = "GET", *extensions: str
 ) -> tuple[int, dict[bytes, bytes], Any]:
     """The status, the headers and the decoded body."""
     sent: list[dict[str, Any]] = []
@@ -51,32 +51,32 @@ async def ask(
         sent.append(event)
 
     scope = {"type": "http", "method": method, "path": path, "extensions": {name: {} for name in extensions}}
-    await answering(scope, receive, send)
+    await application(scope, receive, send)
     start, body = sent
     return start["status"], dict(start["headers"]), json.loads(body["body"])
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_process_with_all_that_it_needs_is_ready(answering: Health) -> None:
-    status, headers, body = await ask(answering)
+async def test_a_process_with_all_that_it_needs_is_ready(application: Health) -> None:
+    status, headers, body = await ask(application)
     assert (status, body) == (200, {"status": "ready", "checks": WELL, "warnings": []})
     assert headers[b"content-type"] == b"application/json"
     assert headers[b"cache-control"] == b"no-store"
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_an_ending_server_is_not_ready(answering: Health) -> None:
-    status, _, body = await ask(answering, "/health/ready", "GET", "http.draining")
+async def test_an_ending_server_is_not_ready(application: Health) -> None:
+    status, _, body = await ask(application, "/health/ready", "GET", "http.draining")
     assert (status, body["status"], body["checks"]) == (503, "unready", {**WELL, "server": "draining"})
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_without_its_channel_layer_a_process_is_degraded_and_ready(
-    answering: Health, settings: Settings
+    application: Health, settings: Settings
 ) -> None:
     away = {"hosts": [f"redis://127.0.0.1:{free_port()}"]}
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "messaging.layer.DoorbellLayer", "CONFIG": away}}
-    status, _, body = await ask(answering)
+    status, _, body = await ask(application)
     assert (status, body["status"], body["checks"]) == (200, "ready", {**WELL, "channelLayer": "degraded"})
 
 
@@ -116,13 +116,13 @@ def test_a_database_that_may_forget_a_commit_is_seen(change: str, undo: str) -> 
             cursor.execute(undo)
 
 
-async def test_a_process_lives_whatever_it_lacks(answering: Health) -> None:
-    assert (await ask(answering, "/health/live"))[::2] == (200, {"status": "live"})
+async def test_a_process_lives_whatever_it_lacks(application: Health) -> None:
+    assert (await ask(application, "/health/live"))[::2] == (200, {"status": "live"})
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-async def test_health_is_only_read(answering: Health, path: str) -> None:
-    status, headers, body = await ask(answering, path, "POST")
+async def test_health_is_only_read(application: Health, path: str) -> None:
+    status, headers, body = await ask(application, path, "POST")
     assert (status, body["code"]) == (405, ErrorCode.METHOD_NOT_ALLOWED)
     assert headers[b"allow"] == b"GET, HEAD"
 
