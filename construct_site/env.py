@@ -60,6 +60,10 @@ class Config:
     origins: list[str] = _setting(
         (), "Further web origins whose pages may open the socket (`https://chat.example`)."
     )
+    trusted_proxies: list[str] = _setting(
+        (),
+        "Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; all others' is not.",
+    )
     expose_development: bool = _setting(
         False, "Second of the two words that let development listen beyond loopback (the first is HOST)."
     )

@@ -107,6 +107,9 @@ UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "any host of a domain, in Django's spelling": ({"hosts": [".hidden.example"]}, "hosts"),
     "a host with a port": ({"hosts": ["hidden.example:443"]}, "hosts"),
     "a host with a scheme": ({"hosts": ["https://hidden.example"]}, "hosts"),
+    "every address as a proxy's": ({"trusted_proxies": ["10.0.0.0/8", "0.0.0.0/0"]}, "trusted_proxies"),
+    "every address of IPv6 as a proxy's": ({"trusted_proxies": ["::/0"]}, "trusted_proxies"),
+    "every address in two halves": ({"trusted_proxies": ["0.0.0.0/1", "128.0.0.0/1"]}, "trusted_proxies"),
     "no limits": ({"limits": "off"}, "limits"),
     "too little memory for a password hash": (
         {"password_hash_memory_kib": 18 * 1024},
@@ -127,6 +130,8 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "the origin of no page": ({"origins": ["null"]}, "origins"),
     "an origin with a path": ({"origins": ["https://hidden.example/"]}, "origins"),
     "an origin without a scheme": ({"origins": ["https://fine.example", "hidden.example"]}, "origins"),
+    "a proxy by its name": ({"trusted_proxies": ["10.1.0.0/16", "hidden.example"]}, "trusted_proxies"),
+    "a network with host bits": ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies"),
     "a mailbox key that is no key": ({"mailbox_keys": ["hidden"]}, "mailbox_keys"),
     "a dedup key that is no key": ({"dedup_key": "hidden"}, "dedup_key"),
     "a further dedup key that is no key": ({"further_dedup_keys": ["hidden"]}, "further_dedup_keys"),
@@ -210,6 +215,7 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
             ]
         },
         {"port": 0, "drain_s": 0.0, "doorbell_s": 0.0},
+        {"trusted_proxies": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/64", "::1"]},
     ],
 )
 def test_production_takes(changes: dict[str, Any]) -> None:
