@@ -38,7 +38,9 @@ class AlwaysJson(BaseContentNegotiation):
     """Whatever a client says that it accepts, it gets the one form there is."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        """The parser for the body's content type; None if there is none."""
+        """The parser for the body's content type; None if there is none, or the body is packed."""
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return None
         wanted = request.content_type.partition(";")[0].strip().lower()
         return next((parser for parser in parsers if parser.media_type == wanted), None)
 
