@@ -248,6 +248,13 @@ def test_every_endpoint_keeps_what_all_share() -> None:
             assert getattr(view, shared) is getattr(APIView, shared), (path, shared)
 
 
+def test_no_field_judges_by_itself_what_a_service_judges() -> None:
+    """A length or a pattern in a payload would be a rule that the socket does not have."""
+    for each in operations():
+        for name, schema in each.fields.items():
+            assert schema.keys() <= {"type", "description", "enum", "default", "items"}, (each, name)
+
+
 def _staff_cookies() -> dict[str, str]:
     """The headers of a superuser's browser, logged into the admin, with the CSRF token of its forms."""
     browser = Client()
