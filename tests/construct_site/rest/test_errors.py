@@ -14,6 +14,7 @@ from accounts import services
 from accounts.models import Session, User
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ERRORS, ConstructError, ErrorCode
+from construct_site.rest.payloads import UNKNOWN_TOLD
 from tests.rest import PASSWORD, Api, register
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -86,6 +87,11 @@ class TestBody:
         assert all(
             isinstance(each, str) for sentences in answer.body["fields"].values() for each in sentences
         )
+
+    async def test_an_answer_names_no_more_fields_than_people_read(self) -> None:
+        answer = await Api().post("login", {**LOGIN, **{f"x{number:03}": 1 for number in range(1000)}})
+        assert answer.refusal == (422, "VALIDATION_FAILED")
+        assert list(answer.body["fields"]) == [f"x{number:03}" for number in range(UNKNOWN_TOLD)]
 
 
 class TestToken:
