@@ -7,7 +7,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-
 UNKNOWN_TOLD = 20
 """Unknown fields of a body that an answer names: a body of names would make one several times its size."""
 
