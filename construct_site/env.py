@@ -118,6 +118,9 @@ class Config:
     )
     http_requests: int = _setting(16, "HTTP requests in work at once; each takes a thread.")
     http_requests_waiting: int = _setting(256, "HTTP requests that may wait; beyond it SERVER_BUSY.")
+    http_arrival_s: float = _setting(
+        60.0, "Time within which an HTTP request arrives; then its connection is closed."
+    )
     request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
     authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
     request_s: float = _setting(10.0, "Time within which every request is answered.")

@@ -87,7 +87,7 @@ class ErrorRow:
 
 
 ERRORS: dict[ErrorCode, ErrorRow] = {
-    ErrorCode.INVALID_FORMAT: ErrorRow("The frame could not be read.", False, 400, CloseCode.BAD_FRAMES),
+    ErrorCode.INVALID_FORMAT: ErrorRow("This could not be read.", False, 400, CloseCode.BAD_FRAMES),
     ErrorCode.AUTH_REQUIRED: ErrorRow("Log in first.", False, 401, CloseCode.UNAUTHENTICATED),
     ErrorCode.FORBIDDEN: ErrorRow("This is not yours to do.", False, 403),
     ErrorCode.INVALID_CREDENTIALS: ErrorRow("Unknown user or wrong password.", False, 401),

@@ -53,6 +53,7 @@ PURE = (
     "messaging/test_subscriptions.py",
     "messaging/test_window.py",
     "repository",
+    "test_audit.py",
     "test_run.py",
 )
 

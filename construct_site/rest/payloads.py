@@ -8,6 +8,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+UNKNOWN_TOLD = 20
+"""Unknown fields of a body that an answer names: a body of names would make one several times its size."""
+
 
 class Payload(serializers.Serializer[Any]):
     """Fields are named in Python as usual and on the wire in camelCase. Unknown ones are refused."""
@@ -26,7 +29,7 @@ class Payload(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
             raise serializers.ValidationError(
-                {name: [self.error_messages["unknown"]] for name in sorted(unknown)}
+                {name: [self.error_messages["unknown"]] for name in sorted(unknown)[:UNKNOWN_TOLD]}
             )
         return super().to_internal_value(data)
 

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred
 from construct_site.env import Config
 from construct_site.health import DRAINING_EXTENSION
 from construct_site.logs import describe_error
-from construct_site.server.http import LimitedWebRequest
+from construct_site.server.http import LimitedChannel, LimitedWebRequest
 from construct_site.server.listening import CannotServe
 from construct_site.server.websocket import (
     DIRECT_EXTENSION,
@@ -93,6 +93,8 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
             failByDrop=False,
             closeHandshakeTimeout=_CLOSE_HANDSHAKE_S,
         )
+        self.http_factory.protocol = LimitedChannel
+        self.http_factory.timeOut = self._config.http_arrival_s
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = partial(_build_limited, build)
         self._listen()

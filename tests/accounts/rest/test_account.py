@@ -239,6 +239,15 @@ class TestSearch:
         assert answers[2].refusal == (429, "RATE_LIMIT_EXCEEDED")
         assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
 
+    @pytest.mark.parametrize("method", ["HEAD", "head", "get"])
+    async def test_a_search_for_its_head_alone_counts_as_one(self, method: str, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, searches_per_minute=2)
+        alice = await register("alice")
+        asked = [await alice.call(method, "users?query=ali") for _ in range(2)]
+        assert [each.status for each in asked] == [200, 200]
+        assert (await alice.get("users?query=ali")).refusal == (429, "RATE_LIMIT_EXCEEDED")
+        assert (await alice.call(method, "users?query=ali")).status == 429
+
 
 class TestDeletion:
     async def test_an_account_goes_with_everything_and_its_sockets(self, heard: asyncio.Queue[Event]) -> None:
