@@ -101,6 +101,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["username"], name="username_once")]
+        # Every batch of messages asks it (:mod:`messaging.mailbox.store`); mostly it is empty.
+        indexes = [models.Index("id", name="user_pending", condition=models.Q(is_approved=False))]
 
     def __str__(self) -> str:
         return self.username

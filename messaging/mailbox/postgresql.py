@@ -14,7 +14,7 @@ from django.db import InternalError, OperationalError, connection
 from messaging.mailbox.arrays import ByteaArray, Int8Array, UuidArray, teach
 from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
-from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
+from messaging.mailbox.store import BUNDLE_TABLE, NOT_PENDING, TABLE, Store, paging_sql
 
 _PAGE = paging_sql("id <> ALL(%b::bigint[])")
 _MAKE_STUBS = f"""
@@ -22,9 +22,10 @@ UPDATE {TABLE} SET recipient_id = NULL, pair = NULL, frame = NULL, size = NULL, 
 WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
 """  # noqa: S608 - table names only
 
-_LOCK_BUNDLES = (
-    f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[]) FOR KEY SHARE"  # noqa: S608
-)
+_LOCK_BUNDLES = f"""
+SELECT user_id FROM {BUNDLE_TABLE}
+WHERE user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE
+"""  # noqa: S608 - table names only
 
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
