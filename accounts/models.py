@@ -152,6 +152,17 @@ class Invite(models.Model):
         return f"invite {self.pk}"
 
 
+class UsedChallenge(models.Model):
+    """A proof-of-work challenge with which an account was made. It goes when the challenge has expired."""
+
+    digest = models.BinaryField(max_length=16, primary_key=True)
+    """Keyed hash of the challenge."""
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"expires at {self.expires_at}"
+
+
 class Session(models.Model):
     """A login of a user on one client. The token itself is stored nowhere, only its SHA-256."""
 

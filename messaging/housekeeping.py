@@ -44,8 +44,8 @@ def expire_mailbox(now: datetime) -> int:
 
 
 def purge_accounts(now: datetime) -> int:
-    """Delete sessions that ended long ago, names that have rested and expired invites. Returns how many rows went."""
-    gone = accounts.free_names(now) + accounts.purge_invites(now)
+    """Delete ended sessions, rested names, expired invites and used challenges. Returns how many rows went."""
+    gone = accounts.free_names(now) + accounts.purge_invites(now) + accounts.purge_challenges(now)
     while deleted := accounts.purge_sessions(now, _ROWS_A_TRANSACTION):
         gone += deleted
     return gone

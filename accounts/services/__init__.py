@@ -35,6 +35,7 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
+from accounts.services.work import Work, check_unused, check_work, make_challenge, purge_challenges, use_work
 
 __all__ = [
     "Credentials",
@@ -43,12 +44,15 @@ __all__ = [
     "Profile",
     "SessionFacts",
     "SessionIdentity",
+    "Work",
     "address_is_known",
     "approve_account",
     "approved_users",
     "check_invite",
     "check_new_password",
     "check_registration",
+    "check_unused",
+    "check_work",
     "create_account",
     "delete_user",
     "delete_user_of",
@@ -58,9 +62,11 @@ __all__ = [
     "free_names",
     "list_sessions",
     "live_sessions",
+    "make_challenge",
     "make_invite",
     "open_session",
     "parse_user_id",
+    "purge_challenges",
     "purge_invites",
     "purge_sessions",
     "read_profile",
@@ -74,4 +80,5 @@ __all__ = [
     "update_account",
     "update_profile",
     "use_invite",
+    "use_work",
 ]

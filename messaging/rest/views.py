@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.rest.authentication import grant_of
+from accounts.services import make_challenge
 from construct_site.env import Config
 from construct_site.rest.endpoints import Endpoint, PublicEndpoint, answer, describe
 from construct_site.views import VERSION
@@ -26,6 +27,7 @@ class ServerView(PublicEndpoint):
             "name": config.name,
             "version": VERSION,
             "registration": config.registration,
+            "registration_work": make_challenge(),
             "limits": config,
             "contact": config.contact,
             "terms_url": config.terms_url,
