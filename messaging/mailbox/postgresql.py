@@ -30,7 +30,8 @@ WHERE user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
 # deletes one waits, then has the rows deleted that came meanwhile (the trigger of migration 0002).
-# The lateral join has each recipient's rows found by the index, whatever the planner believes of the table.
+# The lateral joins have each recipient's rows, and each name's, found by the index, whatever the planner believes
+# of the table; LIMIT keeps it from reading all rows into a hash, cheap on the empty table that it may have planned for.
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
 # letter comes back with neither a row nor an earlier one, and is asked for again.
@@ -63,7 +64,9 @@ WITH letter AS (
             AS has_room
     FROM letter
     LEFT JOIN bundle ON bundle.user_id = letter.recipient_id
-    LEFT JOIN {TABLE} earlier ON earlier.name = letter.name
+    LEFT JOIN LATERAL (
+        SELECT id, body, recipient_id FROM {TABLE} WHERE name = letter.name LIMIT 1
+    ) earlier ON TRUE
     LEFT JOIN fill ON fill.recipient_id = letter.recipient_id
     LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
 ), stored AS (
