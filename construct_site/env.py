@@ -108,6 +108,8 @@ class Config:
     password_hash_passes: int = _setting(2, "Argon2id passes.")
     password_hash_threads: int = _setting(2, "Hashes computed at the same time.")
     password_hash_queue: int = _setting(64, "Hashes that may wait; beyond it SERVER_BUSY.")
+    contacts_per_user: int = _setting(5000, "People whom one user may accept, and as many to block.")
+    report_s: int = _setting(365 * 86400, "How long a report about a user is kept.")
     prekey_stale_s: int = _setting(30 * 86400, "Age at which a signed prekey is marked stale.")
 
     # Socket
@@ -136,9 +138,15 @@ class Config:
     batch_messages: int = _setting(200, "Most messages of one group commit.")
     batch_bytes: int = _setting(4 * 1024 * 1024, "Most bytes of one group commit.")
     doorbell_s: float = _setting(0.05, "Longest wait for the doorbell before an ack says `queued`.")
+    ack_presence: bool = _setting(
+        True, "Whether an ack tells that the recipient is connected; `no`: every ack says `queued`."
+    )
     mailbox_messages: int = _setting(5000, "Messages that may wait for one user.")
     mailbox_bytes: int = _setting(32 * 1024 * 1024, "Bytes that may wait for one user.")
     mailbox_sender_share: int = _setting(4, "One sender fills at most one part in so many of a mailbox.")
+    mailbox_request_share: int = _setting(
+        2, "All who are not accepted, where that matters, fill at most one part in so many of a mailbox."
+    )
     message_s: int = _setting(30 * 86400, "Life of a waiting message.")
     stub_s: int = _setting(24 * 3600, "How long a confirmed message's name is kept for re-sends.")
     sweep_s: float = _setting(
@@ -165,6 +173,10 @@ class Config:
     searches_per_minute: int = _setting(30, "Searches of one user in a minute.")
     searches_per_day: int = _setting(500, "Searches of one user in a day.")
     bundles_per_hour: int = _setting(300, "Bundle fetches of one user in an hour.")
+    contact_requests_per_hour: int = _setting(
+        600, "Requests of one user in an hour about contacts, blocked people and message requests."
+    )
+    reports_per_day: int = _setting(20, "Reports of one user about others in a day.")
     failed_logins_per_name_address: int = _setting(
         5, "Failed logins for one name from one address in 15 minutes."
     )

@@ -1,11 +1,12 @@
 """The endpoints of accounts, under ``/api/v1/``."""
 
-from django.urls import path
+from django.urls import include, path
 
 from accounts.rest import schema as schema  # registers how the schema tells of tokens
 from accounts.rest import views
 
 urlpatterns = [
+    path("", include("accounts.moderation.rest.urls")),
     path("login", views.LoginView.as_view()),
     path("logout", views.LogoutView.as_view()),
     path("sessions", views.SessionsView.as_view()),

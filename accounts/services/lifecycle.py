@@ -76,14 +76,25 @@ def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | Non
     `credentials` were looked up; then nothing has changed.
     """
     with transaction.atomic():
-        # In the order of update_account.
-        ended = revoke_other_sessions(credentials.id, kept)
-        current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
-        if not current.update(password=encoded):
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-        # A login with the former password may have opened one before this transaction held the account.
-        ended += revoke_other_sessions(credentials.id, kept)
+        ended = end_other_sessions_of(credentials, kept=kept)
+        User.objects.filter(pk=credentials.id).update(password=encoded)
     return ended
+
+
+def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int:
+    """End the sessions, all but `kept`, of the account whose password was checked just now. Returns how many it ended.
+
+    Within the caller's transaction. Until that ends, the account is held: no login opens another session of
+    it, and its password stays. Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed
+    since `credentials` were looked up.
+    """
+    # In the order of update_account.
+    ended = revoke_other_sessions(credentials.id, kept)
+    account = User.objects.select_for_update(no_key=True)
+    if not account.filter(pk=credentials.id, password=credentials.encoded_password).first():
+        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    # A login may have opened one before this transaction held the account.
+    return ended + revoke_other_sessions(credentials.id, kept)
 
 
 def delete_user(user: User) -> None:

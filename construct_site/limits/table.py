@@ -20,6 +20,8 @@ class RateLimit(StrEnum):
     ROTATIONS = "rotations"
     SEARCHES = "searches"
     BUNDLES = "bundles"
+    CONTACTS = "contacts"
+    REPORTS = "reports"
     REGISTRATIONS = "registrations"
 
 
@@ -51,6 +53,10 @@ TABLE: dict[RateLimit, Row] = {
         ),
     ),
     RateLimit.BUNDLES: Row("key requests", lambda config: (Allowance(config.bundles_per_hour, HOUR_S),)),
+    RateLimit.CONTACTS: Row(
+        "requests about contacts", lambda config: (Allowance(config.contact_requests_per_hour, HOUR_S),)
+    ),
+    RateLimit.REPORTS: Row("reports", lambda config: (Allowance(config.reports_per_day, DAY_S),)),
     RateLimit.REGISTRATIONS: Row(
         "registrations from this address",
         lambda config: (Allowance(config.registrations_per_hour, HOUR_S),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 
 from construct_site.env import REPOSITORY
-from tests.live.dialogue import Dialogue, Person
+from messaging.client.encryption import Keys
+from tests.live.dialogue import Dialogue, Person, chat_message, chat_messages
 from tests.live.nodes import Nodes, Sockets
 from tests.live.server import Server
 
@@ -105,6 +107,91 @@ async def test_a_changed_password_ends_the_sockets_of_the_other_sessions(
     assert (await kept.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
 
 
+async def replace_bundle(
+    server: Server, person: Person, token: str, *, drop_waiting: bool = False
+) -> tuple[Keys, Any]:
+    """Give the account other keys; those, and the answer."""
+    keys = Keys.generate()
+    asked = {"password": person.password, "publicKey": keys.bundle(), "dropWaiting": drop_waiting}
+    status, body = await ask(server, "PUT", "bundle", asked, token)
+    assert status == 200, body
+    return keys, body
+
+
+async def test_a_replaced_bundle_is_served_everywhere_and_ends_the_sockets_of_the_other_sessions(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    bob, b = await sockets.register(nodes.there)
+    token = await log_in(nodes.there, alice)
+    kept = await sockets.open(nodes.here)
+    await kept.ask("connect", {"sessionToken": token})
+    await bob.ask("getPublicKey", {"userId": alice.user_id})
+    keys, body = await replace_bundle(nodes.there, alice, token)
+    assert body == {"revoked": 1, "unreadable": 0, "dropped": 0}
+    for lost in (here, there):
+        await assert_ended(lost)
+    for reader in (bob, kept):
+        served = (await reader.ask("getPublicKey", {"userId": alice.user_id}))["payload"]
+        assert base64.b64decode(served["identityPublic"]) == bytes(keys.identity.public_key)
+        assert base64.b64decode(served["verifyingKey"]) == bytes(keys.signing.verify_key)
+        assert base64.b64decode(served["signedPrekeyPublic"]) == keys.prekey_public
+    update = {"userId": alice.user_id, "update": keys.rotated().update()}
+    assert (await kept.ask("rotatePrekey", update))["type"] == "keyRotationSuccess"
+    message = chat_message(b, alice)
+    await bob.send(message)
+    assert await kept.message() == message
+
+
+async def test_dropped_messages_do_not_come_and_are_known_when_they_are_sent_again(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    bob, b = await sockets.register(nodes.here)
+    elsewhere = await sockets.resume(b, nodes.there)
+    dropped, fresh = [chat_message(b, alice) for _ in range(3)], chat_message(b, alice)
+    for message in dropped:
+        await bob.send_to_absent(message)
+    token = await log_in(nodes.there, alice)
+    _, body = await replace_bundle(nodes.there, alice, token, drop_waiting=True)
+    assert body == {"revoked": 1, "unreadable": 3, "dropped": 3}
+    assert nodes.waiting(alice) == 0
+    for sender in (bob, elsewhere):
+        assert [await sender.send(message) for message in dropped] == ["delivered"] * 3
+    assert await bob.refusal("sendMessage", dropped[0] | {"content": "AAAA"}) == "DUPLICATE_MESSAGE"
+    assert nodes.waiting(alice) == 0
+    await elsewhere.send_to_absent(fresh)
+    returned = await sockets.open(nodes.here)
+    await returned.ask("connect", {"sessionToken": token})
+    assert await returned.message() == fresh
+
+
+async def test_a_socket_that_holds_what_is_dropped_goes_on(nodes: Nodes, sockets: Sockets) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    bob, b = await sockets.register(nodes.there)
+    token = await log_in(nodes.here, alice)
+    own = await sockets.open(nodes.here)
+    await own.ask("connect", {"sessionToken": token, "receipts": True})
+    held = chat_messages(b, alice, 2)
+    for message in held:
+        await bob.send(message)
+    assert await own.messages(2) == held
+    _, body = await replace_bundle(nodes.there, alice, token, drop_waiting=True)
+    assert (body["unreadable"], body["dropped"]) == (2, 2)
+    between, last = chat_messages(b, alice, 2)
+    await bob.send(between)
+    assert await own.message() == between
+    await own.tell("received", {"messageIds": [message["id"] for message in (*held, between)]})
+    await nodes.confirmed(alice)
+    await bob.send(last)
+    assert await own.message() == last
+    await own.close()
+    again = await sockets.open(nodes.there)
+    await again.ask("connect", {"sessionToken": token})
+    assert await again.message() == last, "of what was dropped nothing came again"
+
+
 async def test_a_deleted_account_is_gone_for_its_sockets_and_for_senders(
     nodes: Nodes, sockets: Sockets
 ) -> None:
@@ -184,6 +271,7 @@ async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) ->
         '"revoked":1',
         "Down the hole",
         "fingerprint",
+        '"unreadable":0',
     ):
         assert part in answers
     assert '"code"' not in answers
