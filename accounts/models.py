@@ -90,6 +90,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         editable=False,
         help_text="Until then the account can log in, and neither sends nor is found.",
     )
+    must_reset_password = models.BooleanField(
+        default=False,
+        # As with `is_approved`.
+        db_default=False,
+        editable=False,
+        help_text="Logins are refused until a password-reset code is redeemed.",
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
 
     # Django's own column holds the second of a login; `last_seen_on` is all that is kept here.
@@ -161,6 +168,19 @@ class UsedChallenge(models.Model):
 
     def __str__(self) -> str:
         return f"expires at {self.expires_at}"
+
+
+class ResetCode(models.Model):
+    """A code with which a user sets another password, once; a user has at most one. It is itself stored nowhere."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="reset_code")
+    digest = models.BinaryField(max_length=16, unique=True)
+    """Keyed hash of the code."""
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"reset code until {self.expires_at}"
 
 
 class Session(models.Model):

@@ -104,6 +104,7 @@ class Config:
         True, "Keep each session's address, encrypted, and show it to the account's owner."
     )
     name_rest_s: int = _setting(90 * 86400, "Time in which nobody can take a deleted account's name.")
+    reset_code_s: int = _setting(24 * 3600, "Life of a password-reset code.")
     password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")
     password_hash_passes: int = _setting(2, "Argon2id passes.")
     password_hash_threads: int = _setting(2, "Hashes computed at the same time.")

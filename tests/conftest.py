@@ -20,6 +20,7 @@ from tests.services import TAKEN, postgresql, valkey
 TESTS = Path(__file__).parent
 LIVE = ("live", "faults", "load")
 PURE = (
+    "accounts/services/test_codes.py",
     "accounts/services/test_rules.py",
     "accounts/services/test_user_ids.py",
     "accounts/test_folding.py",

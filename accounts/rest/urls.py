@@ -12,6 +12,7 @@ urlpatterns = [
     path("sessions", views.SessionsView.as_view()),
     path("sessions/<uuid:session_id>", views.SessionView.as_view()),
     path("password", views.PasswordView.as_view()),
+    path("password/reset", views.ResetView.as_view()),
     path("account/deletion", views.DeletionView.as_view()),
     path("profile", views.ProfileView.as_view()),
     path("users", views.UsersView.as_view()),

@@ -20,6 +20,15 @@ from accounts.services.lifecycle import (
     update_account,
 )
 from accounts.services.profile import Profile, read_profile, update_profile
+from accounts.services.reset_codes import (
+    FoundResetCode,
+    NewResetCode,
+    find_reset_code,
+    make_reset_code,
+    purge_reset_codes,
+    redeem_reset_code,
+    require_password_reset,
+)
 from accounts.services.rules import check_new_password, check_registration, parse_user_id
 from accounts.services.search import FoundUser, search_users
 from accounts.services.sessions import (
@@ -40,8 +49,10 @@ from accounts.services.work import Work, check_unused, check_work, make_challeng
 
 __all__ = [
     "Credentials",
+    "FoundResetCode",
     "FoundUser",
     "Grant",
+    "NewResetCode",
     "Profile",
     "SessionFacts",
     "SessionIdentity",
@@ -61,19 +72,24 @@ __all__ = [
     "end_other_sessions_of",
     "end_session",
     "find_credentials",
+    "find_reset_code",
     "free_names",
     "list_sessions",
     "live_sessions",
     "make_challenge",
     "make_invite",
+    "make_reset_code",
     "open_session",
     "parse_user_id",
     "purge_challenges",
     "purge_invites",
+    "purge_reset_codes",
     "purge_sessions",
     "read_profile",
+    "redeem_reset_code",
     "replace_hash",
     "replace_password",
+    "require_password_reset",
     "resume_session",
     "resume_sessions",
     "revoke_other_sessions",

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,9 @@ import pytest
 from construct_site.env import REPOSITORY
 from messaging.client.encryption import Keys
 from tests.live.dialogue import Dialogue, Person, chat_message, chat_messages
-from tests.live.nodes import Nodes, Sockets
-from tests.live.server import Server
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, run_command
+from tests.live.rest import ask
+from tests.live.server import Server, environment_of
 
 EXPIRED = {"type": "sessionExpired"}
 NEW_PASSWORD = "a brand new passphrase"
@@ -29,31 +28,6 @@ EXAMPLES = 5
 FUZZING_S = 100
 LEFT_OUT = ("deleteAccount", "logOut", "endSession", "changePassword")
 """They would end the session with which the rest is tried."""
-
-
-def call(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
-) -> tuple[int, Any]:
-    """The status and the decoded body of an answer."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    headers = {"Content-Type": "application/json"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path if path.startswith("/") else f"/api/v1/{path}", data, headers)
-        response = connection.getresponse()
-        content = response.read()
-    finally:
-        connection.close()
-    is_json = response.headers.get("Content-Type") == "application/json"
-    return response.status, json.loads(content) if content and is_json else content.decode()
-
-
-async def ask(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
-) -> tuple[int, Any]:
-    return await asyncio.to_thread(call, server, method, path, body, token)
 
 
 async def assert_ended(dialogue: Dialogue) -> None:
@@ -105,6 +79,43 @@ async def test_a_changed_password_ends_the_sockets_of_the_other_sessions(
     assert await ask(nodes.there, "PUT", "password", passwords, token) == (200, {"revoked": 1})
     await assert_ended(here)
     assert (await kept.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+
+
+async def test_a_reset_code_of_a_command_ends_every_socket_of_its_account_alone(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    bystander, _ = await sockets.register(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username).splitlines()[0]
+    nodes.private.update({code[-22:], NEW_PASSWORD})
+    # The code alone changes nothing.
+    assert (await there.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    wrong = {"code": code[::-1], "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.there, "POST", "password/reset", wrong))[1]["code"] == "INVALID_CREDENTIALS"
+    assert await ask(nodes.there, "POST", "password/reset", {**wrong, "code": code}) == (204, "")
+    for each in (here, there):
+        await assert_ended(each)
+    assert (await bystander.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    again = await sockets.open(nodes.here)
+    login = {"username": alice.username, "password": alice.password}
+    assert await again.refusal("login", login) == "INVALID_CREDENTIALS"
+    assert (await again.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
+
+
+async def test_a_required_reset_refuses_logins_on_both_edges_until_the_code_is_redeemed(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username, "--require").splitlines()[0]
+    login = {"username": alice.username, "password": alice.password}
+    opened = await sockets.open(nodes.there)
+    assert await opened.refusal("login", login) == "PASSWORD_RESET_REQUIRED"
+    assert (await ask(nodes.here, "POST", "login", login))[1]["code"] == "PASSWORD_RESET_REQUIRED"
+    assert await opened.ask("connect", {"sessionToken": alice.token}) == EXPIRED
+    body = {"code": code, "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.here, "POST", "password/reset", body))[0] == 204
+    assert (await opened.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
 
 
 async def replace_bundle(
@@ -250,7 +261,9 @@ async def test_what_schemathesis_makes_up_finds_nothing(
 async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) -> None:
     page = (REPOSITORY / "docs" / "rest.md").read_text(encoding="utf-8")
     script = "set -eu\n" + "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
-    environment = {**os.environ, "API": f"http://127.0.0.1:{nodes.here.port}/api/v1"}
+    # The page's commands run beside the server, on its database.
+    api = f"http://127.0.0.1:{nodes.here.port}/api/v1"
+    environment = environment_of(nodes.backing, **SHARED_SETTINGS, API=api)
     if shutil.which("curl") is None:
         script = f'curl() {{ {sys.executable} -m tests.live.curl "$@"; }}\n{script}'
     run = await asyncio.to_thread(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0004_invites_and_approval"),
+        ("accounts", "0005_reset_codes"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
