@@ -12,10 +12,18 @@ from django.utils import timezone
 
 from messaging.mailbox import postgresql, sqlite
 from messaging.mailbox.letters import Caps
-from messaging.mailbox.store import BUNDLE_TABLE, TABLE, USER_TABLE
+from messaging.mailbox.store import BUNDLE_TABLE, CONTACT_TABLE, POLICY_TABLE, TABLE, USER_TABLE
 from tests.messaging.mailbox.conftest import make_letter
 
-TABLES = {TABLE, BUNDLE_TABLE, USER_TABLE}
+TABLES = {TABLE, BUNDLE_TABLE, USER_TABLE, POLICY_TABLE, CONTACT_TABLE}
+SQLITE_STATEMENTS = (
+    sqlite._KNOWN,
+    sqlite._SHARES,
+    sqlite._EARLIER,
+    sqlite._POLICIES,
+    sqlite._CONTACTS,
+    sqlite._REQUESTS,
+)
 Reads = dict[str, set[str]]
 """By table: the indexes that it is looked up in, and ``all`` where it is read from end to end."""
 
@@ -27,8 +35,9 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _postgresql(caps: Caps, recipient: UUID) -> Reads:
-    # The worst that the planner can believe of the mailbox: that it is known to be empty.
-    postgresql._run(f"ANALYZE {TABLE}", ())
+    # The worst that the planner can believe of a table: that it is known to be empty.
+    for table in (TABLE, POLICY_TABLE, CONTACT_TABLE):
+        postgresql._run(f"ANALYZE {table}", ())
     parameters = next(postgresql._storing([make_letter(recipient)], caps, timezone.now()))
     ((plan,),) = postgresql._run(f"EXPLAIN (FORMAT JSON) {postgresql._PUT}", parameters)
     reads: Reads = {table: set() for table in TABLES}
@@ -41,8 +50,9 @@ def _postgresql(caps: Caps, recipient: UUID) -> Reads:
 def _sqlite(_caps: Caps, recipient: UUID) -> Reads:
     reads: Reads = {table: set() for table in TABLES}
     with connection.cursor() as cursor:
-        for statement in (sqlite._KNOWN, sqlite._SHARES, sqlite._EARLIER):
-            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", (f'["{recipient.hex}"]',))
+        for statement in SQLITE_STATEMENTS:
+            users = [f'["{recipient.hex}"]'] * statement.count("%s")
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", users)
             for *_, step in cursor.fetchall():
                 table = next((table for table in TABLES if table in step.split()), None)
                 if table is not None:
