@@ -93,6 +93,12 @@ class Config:
         "Who may register: `open` (everybody), `invite` (who has a code of `manage.py make_invite`), `approval` "
         "(everybody; who was not approved yet cannot send) or `closed` (nobody).",
     )
+    registration_work_bits: int = _setting(
+        0,
+        "Bits of proof of work that each registration brings while everybody may register; 0: none, at most 28. "
+        "20 take a client about a million hashes, each further bit doubles it.",
+    )
+    registration_work_s: int = _setting(600, "Time in which such a challenge is to be solved and used.")
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
     ended_session_s: int = _setting(
         30 * 86400,

@@ -71,14 +71,23 @@ class Base64(Text):
         return base64.b64encode(value).decode()
 
 
+class ChallengeAnswer(Payload):
+    """To solve for a registration: SHA-256 of `challenge:nonce` is to begin with so many zero bits."""
+
+    challenge = Text()
+    bits = serializers.IntegerField()
+    expires = serializers.IntegerField(help_text="Unix seconds.")
+
+
 class ErrorAnswer(Payload):
-    """Every refusal. `fields` stands beside VALIDATION_FAILED."""
+    """Every refusal. `fields` stands beside VALIDATION_FAILED, `work` beside WORK_REQUIRED and INVALID_WORK."""
 
     code = Text()
     message = Text()
     request_id = Text(required=False, help_text="The X-Request-ID of the request.")
     # Named so because the base class has a `fields` of its own.
     fields_ = serializers.DictField(child=serializers.ListField(child=Text()), required=False)
+    work = ChallengeAnswer(required=False)
 
 
 def camelcase(name: str) -> str:

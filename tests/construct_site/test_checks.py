@@ -50,6 +50,10 @@ def development(**changes: Any) -> Config:
 
 UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "registrations without number": ({"limits": "off", "limits_off_confirmed": True}, "registration"),
+    "work in the place of a limit": (
+        {"limits": "off", "limits_off_confirmed": True, "registration_work_bits": 28},
+        "registration",
+    ),
     "no signing key": ({"secret_key": ""}, "secret_key"),
     "a short signing key": ({"secret_key": secrets.token_urlsafe(30)}, "secret_key"),
     "a monotonous signing key": ({"secret_key": "hidden-123" * 9 + "hidden"}, "secret_key"),
@@ -139,6 +143,8 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "a pause that is not a number": ({"housekeeping_s": float("nan")}, "housekeeping_s"),
     "a pause without an end": ({"heartbeat_s": float("inf")}, "heartbeat_s"),
     "a password hash without memory": ({"password_hash_memory_kib": 7}, "password_hash_memory_kib"),
+    "work that nobody finishes": ({"registration_work_bits": 29}, "registration_work_bits"),
+    "no time for work": ({"registration_work_s": 0}, "registration_work_s"),
     "frames that the transport refuses": ({"frame_bytes": 300 * 1024}, "frame_bytes"),
     "a first window above the last": ({"window_messages": 129}, "window_messages_max"),
     "a first window of more bytes than the last": ({"window_bytes": 2 * 1024 * 1024}, "window_bytes_max"),
@@ -200,6 +206,8 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
         {"further_dedup_keys": [key()]},
         {"further_dedup_keys": [key(), key()]},
         {"limits": "off", "limits_off_confirmed": True, "registration": "closed"},
+        {"registrations_per_hour": 0},
+        {"registration_work_bits": 28},
         {"host": "0.0.0.0"},  # noqa: S104 - production listens where it is told
         {"password_hash_memory_kib": 46 * 1024, "password_hash_passes": 1},
         {"password_hash_memory_kib": 7 * 1024, "password_hash_passes": 5},
