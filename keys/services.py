@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -109,6 +109,19 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
         verify_update(update, bytes(bundle.verifying_key))
         if update.new_prekey_public != bytes(bundle.signed_prekey_public):
             _rotate(bundle, update)
+
+
+def hold_bundle(user_id: UUID) -> None:
+    """Within a transaction: until its end no message is stored for this user, and what waits then sees what was done.
+
+    The mailbox locks the bundle's row for every message. On PostgreSQL, a batch of messages that began before that
+    end has a snapshot without it; it finds that the row has a newer version, and asks again. Sessions, accounts in
+    the order of their ids, bundle, messages: the order of all who lock more than one of these.
+    """
+    bundles = PrekeyBundle.objects.filter(pk=user_id)
+    list(bundles.select_for_update().values_list("pk"))
+    # To write what is there makes the version.
+    bundles.update(rotated_at=F("rotated_at"))
 
 
 @dataclass(frozen=True, slots=True)

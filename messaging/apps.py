@@ -9,11 +9,11 @@ class MessagingConfig(AppConfig):
     name = "messaging"
 
     def ready(self) -> None:
-        pre_delete.connect(_lock_mailbox, sender=settings.AUTH_USER_MODEL)
+        pre_delete.connect(_hold_mailbox, sender=settings.AUTH_USER_MODEL)
 
 
-def _lock_mailbox(instance: Any, **_signal: Any) -> None:
+def _hold_mailbox(instance: Any, **_signal: Any) -> None:
     """A deletion takes its locks in the order of all who lock a mailbox, else the two could wait for each other."""
-    from messaging.mailbox.store import lock_mailbox
+    from keys.services import hold_bundle
 
-    lock_mailbox(instance.pk)
+    hold_bundle(instance.pk)

@@ -1,7 +1,7 @@
 """Who may write to whom: accepted and blocked people, and whether only the accepted may write.
 
 Plain synchronous functions. What a user says here is judged by the statement that stores a
-message (:mod:`messaging.mailbox`), under a lock on the user's policy: a message that is
+message (:mod:`messaging.mailbox`), under a lock on the user's bundle: a message that is
 stored after a change obeys it, and a change finds every message stored before.
 
 A blocked person's messages are stored, counted, acked and confirmed like everybody's; the
@@ -20,16 +20,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import MailboxReleased, SenderBlocked, send_on_commit
+from keys.services import hold_bundle
 from messaging.mailbox import decisions
 from messaging.mailbox.keyrings import key_ring, names
-from messaging.mailbox.sealing import Unreadable
+from messaging.mailbox.letters import WaitingRow
+from messaging.mailbox.sealing import KeyRing, Unreadable
 from messaging.models import Contact, ContactPolicy
 from messaging.protocol.codec import sender_of
 
@@ -120,10 +122,8 @@ def message_requests(user_id: UUID) -> list[MessageRequest]:
     keys = key_ring(settings.CONSTRUCT)
     waiting: dict[UUID, list[datetime]] = defaultdict(list)
     for row, stored_at in decisions.requests_of(user_id):
-        try:
-            waiting[sender_of(keys.decrypt(row.sealed, user_id.bytes, row.name))].append(stored_at)
-        except Unreadable:
-            continue
+        if sender := _sender(keys, user_id, row):
+            waiting[sender].append(stored_at)
     senders = User.objects.in_bulk(list(waiting))
     return [
         MessageRequest(_person(senders[sender]), len(times), times[0])
@@ -146,7 +146,7 @@ def decline_all(user_id: UUID) -> int:
 
 @contextmanager
 def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
-    """A transaction that has the user's policy for itself, and raises its version.
+    """A transaction in which nothing is stored for the user; what is stored after it obeys it.
 
     `peer_id` is one who must be another existing user, and not wait for approval. A deletion of either waits for
     the end.
@@ -154,8 +154,8 @@ def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
     if user_id == peer_id:
         raise ConstructError(ErrorCode.INVALID_USER_ID, "This is you.")
     with transaction.atomic():
-        # In ascending order, before the policy: two who say something about each other do not wait for each other,
-        # and a deletion, which holds its account first, waits here or is waited for.
+        # In ascending order: two who say something about each other do not wait for each other, and a deletion,
+        # which holds its account too, waits here or is waited for.
         wanted = [each for each in (user_id, peer_id) if each is not None]
         users = User.objects.select_for_update(no_key=True).filter(pk__in=wanted)
         there = users.filter(Q(pk=user_id) | Q(is_approved=True)).order_by("pk")
@@ -165,7 +165,7 @@ def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
         if peer_id is not None and peer_id not in present:
             raise ConstructError(ErrorCode.USER_NOT_FOUND)
         ContactPolicy.objects.get_or_create(pk=user_id)
-        ContactPolicy.objects.filter(pk=user_id).update(version=F("version") + 1)
+        hold_bundle(user_id)
         yield
 
 
@@ -189,7 +189,21 @@ def _unsay(user_id: UUID, peer_id: UUID, word: str) -> None:
 
 
 def _pairs(user_id: UUID, peer_id: UUID) -> list[bytes]:
-    return names(settings.CONSTRUCT).pairs(sender=peer_id.bytes, recipient=user_id.bytes)
+    """What names the rows that wait of this person, also those that were named under a dedup key that is gone."""
+    pairs = names(settings.CONSTRUCT).pairs(sender=peer_id.bytes, recipient=user_id.bytes)
+    keys = key_ring(settings.CONSTRUCT)
+    for pair, row in decisions.one_of_each_pair(user_id, besides=pairs):
+        if _sender(keys, user_id, row) == peer_id:
+            pairs.append(pair)
+    return pairs
+
+
+def _sender(keys: KeyRing, user_id: UUID, row: WaitingRow) -> UUID | None:
+    """Who sent a waiting message; None if its key is gone."""
+    try:
+        return sender_of(keys.decrypt(row.sealed, user_id.bytes, row.name))
+    except Unreadable:
+        return None
 
 
 def _people(user_id: UUID, **said: bool) -> list[Person]:

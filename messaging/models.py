@@ -65,11 +65,9 @@ class ContactPolicy(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     accepted_only = models.BooleanField(default=False)
     """What people who are not accepted send waits as a request."""
-    version = models.PositiveBigIntegerField(default=0)
-    """Counts the changes of this row and of the user's contacts: a batch that saw another one asks again."""
 
     def __str__(self) -> str:
-        return f"version {self.version}"
+        return f"policy of {self.pk}"
 
 
 class Contact(models.Model):

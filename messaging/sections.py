@@ -86,7 +86,6 @@ CONTACTS = Section(
             ContactPolicy,
             ContactsExport,
             owner="user",
-            withheld={"version": "counts the changes, for the server's processes"},
         ),
         Table(Contact, ContactExport, owner="owner"),
     ),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from accounts.models import User
 from accounts.moderation.models import REPORT_CHARS, REPORTED_MESSAGES, Report
@@ -44,6 +45,12 @@ def report(
         # One of the two is being deleted.
         raise ConstructError(ErrorCode.USER_NOT_FOUND) from None
     return stored.pk
+
+
+def hold_reports(user_id: UUID) -> None:
+    """Within a transaction: lock the reports by and about this user, in ascending order."""
+    concerned = Report.objects.filter(Q(reporter=user_id) | Q(reported=user_id)).order_by("pk")
+    list(concerned.select_for_update(no_key=True).values_list("pk"))
 
 
 def purge_reports(now: datetime) -> int:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.folding import fold
@@ -117,17 +118,7 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
 
 def delete_user(user: User) -> None:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while."""
-    with transaction.atomic():
-        send_on_commit(SessionsEnded(user.pk))
-        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
-        FormerName.objects.update_or_create(
-            digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
-        )
-        # In the order of update_account. Whoever holds the account at the moment, a login or the making
-        # of a reset code, ends first: what it stored goes with the rest.
-        Session.objects.filter(user=user).delete()
-        User.objects.select_for_update().filter(pk=user.pk).first()
-        user.delete()
+    _delete(User.objects.filter(pk=user.pk))
 
 
 def delete_user_of(credentials: Credentials) -> None:
@@ -135,10 +126,26 @@ def delete_user_of(credentials: Credentials) -> None:
 
     That is if the password was changed meanwhile; then nothing has changed.
     """
-    user = User.objects.filter(pk=credentials.id, password=credentials.encoded_password).first()
-    if user is None:
+    if not _delete(User.objects.filter(pk=credentials.id, password=credentials.encoded_password)):
         raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-    delete_user(user)
+
+
+def _delete(wanted: QuerySet[User]) -> bool:
+    """Whether there was such an account."""
+    with transaction.atomic():
+        # In the order of update_account. Whoever holds the account at the moment, a login or the making
+        # of a reset code, ends first: what it stored goes with the rest.
+        list(Session.objects.select_for_update().filter(user__in=wanted).order_by("pk").values_list("pk"))
+        user = wanted.select_for_update().first()
+        if user is None:
+            return False
+        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
+        FormerName.objects.update_or_create(
+            digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
+        )
+        send_on_commit(SessionsEnded(user.pk))
+        user.delete()
+    return True
 
 
 def free_names(now: datetime) -> int:

@@ -115,17 +115,21 @@ def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Except
         for digest, (token, _) in zip(digests, requests, strict=True)
     ]
     stale = [
-        (position, changes)
+        (position, session, changes)
         for position, answer in enumerate(answers)
         if isinstance(answer, Grant)
-        and (changes := _changes(found[digests[position] or b""], requests[position][1], now))
+        and (session := found[digests[position] or b""])
+        and (changes := _changes(session, requests[position][1], now))
     ]
     if stale:
         with transaction.atomic():
-            for position, changes in stale:
-                answers[position] = _renew(
-                    found[digests[position] or b""], requests[position][0], changes, now
-                )
+            # Sessions, then accounts, each in the order of their ids: two batches do not wait for each other.
+            renewed = []
+            for position, session, changes in sorted(stale, key=lambda each: each[1].pk):
+                answers[position] = _renew(session, requests[position][0], changes, now)
+                renewed.append(session.user)
+            for user in sorted(renewed, key=lambda user: user.pk):
+                _note_presence(user, now)
     return answers
 
 
@@ -174,7 +178,6 @@ def _renew(session: Session, token: str, changes: dict[str, Any], now: datetime)
     if not Session.objects.filter(pk=session.pk, revoked_at=None, expires_at__gt=now).update(**changes):
         return SessionExpired()
     session.expires_at = changes["expires_at"]
-    _note_presence(session.user, now)
     return _grant(session, token)
 
 
@@ -194,7 +197,9 @@ def revoke_sessions(user_id: UUID, session_ids: Iterable[UUID] | None = None) ->
     if ended is not None:
         sessions = sessions.filter(pk__in=ended)
     with transaction.atomic():
-        revoked = sessions.update(revoked_at=timezone.now())
+        # In the order of a resume.
+        held = list(sessions.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+        revoked = Session.objects.filter(pk__in=held).update(revoked_at=timezone.now())
         if revoked or ended is None:
             send_on_commit(SessionsEnded(user_id, ended))
     return revoked

@@ -1,7 +1,7 @@
 """What a recipient decides about rows that wait.
 
-Each function is a step of a transaction that holds the recipient's policy or bundle: no message
-is stored for the recipient meanwhile. Rows are locked in ascending order, as the confirmations
+Each function is a step of a transaction that holds the recipient's bundle: no message is stored
+for the recipient meanwhile. Rows are locked in ascending order, as the confirmations
 lock them: in another, the two could wait for each other.
 """
 
@@ -12,7 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from messaging.mailbox.letters import WaitingRow
 from messaging.mailbox.store import STUB, hour_of
@@ -48,6 +48,15 @@ def requests_of(recipient_id: UUID) -> Iterator[tuple[WaitingRow, datetime]]:
     columns = rows.order_by("id").values_list("id", "name", "frame", "stored_at")
     for row_id, name, frame, stored_at in columns.iterator(_ROWS_AT_ONCE):
         yield WaitingRow(row_id, bytes(name), bytes(frame or b"")), stored_at
+
+
+def one_of_each_pair(recipient_id: UUID, besides: Sequence[bytes]) -> Iterator[tuple[bytes, WaitingRow]]:
+    """Of every pair that has something waiting for the recipient, besides these, the oldest row."""
+    rows = MailboxMessage.objects.filter(recipient_id=recipient_id)
+    oldest = rows.exclude(pair__in=besides).values("pair").annotate(first=Min("id")).values("first")
+    columns = rows.filter(id__in=oldest).order_by("id").values_list("pair", "id", "name", "frame")
+    for pair, row_id, name, frame in columns.iterator(_ROWS_AT_ONCE):
+        yield bytes(pair or b""), WaitingRow(row_id, bytes(name), bytes(frame or b""))
 
 
 def _requests(recipient_id: UUID, pairs: Sequence[bytes] | None) -> QuerySet[MailboxMessage]:

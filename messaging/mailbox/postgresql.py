@@ -32,10 +32,12 @@ WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
 """  # noqa: S608 - table names only
 
 _LOCK_BUNDLES = f"""
-SELECT user_id FROM {BUNDLE_TABLE}
-WHERE user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE
+SELECT locked.user_id, locked.xmin = seen.xmin AS is_current
+FROM {BUNDLE_TABLE} locked
+CROSS JOIN LATERAL (SELECT xmin FROM {BUNDLE_TABLE} WHERE user_id = locked.user_id LIMIT 1) seen
+WHERE locked.user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE OF locked
 """  # noqa: S608 - table names only
-_POLICIES = f"SELECT user_id, accepted_only, version FROM {POLICY_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[])"  # noqa: S608
+
 
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
@@ -45,9 +47,9 @@ _POLICIES = f"SELECT user_id, accepted_only, version FROM {POLICY_TABLE} WHERE u
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
 # letter comes back with neither a row nor an earlier one, and is asked for again.
-# So is one whose recipient's contacts changed after the snapshot: the locked policy is the newest, `seen` is the
-# snapshot's. Who accepts somebody therefore finds all that waits from there, or the message finds the acceptance.
-# Bundles are locked before policies, by all who lock both.
+# So is one whose recipient's bundle got a new version after the snapshot: the locked row is the newest, `seen` is
+# the snapshot's. Who changes who may write makes such a version, under the bundle's lock: the change finds every
+# message that was stored before, or the message finds the change.
 _PUT = f"""
 WITH letter AS (
     SELECT * FROM unnest(
@@ -57,7 +59,7 @@ WITH letter AS (
 ), bundle AS MATERIALIZED (
     {_LOCK_BUNDLES}
 ), policy AS MATERIALIZED (
-    {_POLICIES} AND (SELECT count(*) FROM bundle) > 0 FOR SHARE
+    SELECT user_id, accepted_only FROM {POLICY_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[])
 ), request_fill AS MATERIALIZED (
     SELECT policy.user_id, waiting.*
     FROM policy
@@ -83,7 +85,7 @@ WITH letter AS (
         earlier.body AS earlier_body,
         earlier.recipient_id IS NOT NULL AS earlier_waits,
         earlier.is_request AS earlier_is_request,
-        policy.version IS NOT DISTINCT FROM seen.version AS is_current,
+        bundle.is_current,
         coalesce(said.is_blocked, false) AS is_unheard,
         coalesce(policy.accepted_only, false) AND NOT coalesce(said.is_accepted, false)
             AND letter.sender_id <> letter.recipient_id AS is_request,
@@ -104,9 +106,6 @@ WITH letter AS (
     LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
     LEFT JOIN policy ON policy.user_id = letter.recipient_id
     LEFT JOIN request_fill ON request_fill.user_id = policy.user_id
-    LEFT JOIN LATERAL (
-        SELECT version FROM {POLICY_TABLE} WHERE user_id = policy.user_id LIMIT 1
-    ) seen ON TRUE
     LEFT JOIN LATERAL (
         SELECT is_accepted, is_blocked FROM {CONTACT_TABLE}
         WHERE owner_id = policy.user_id AND peer_id = letter.sender_id LIMIT 1
@@ -150,9 +149,7 @@ class PostgresqlStore(Store):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
         # Before any row: a deletion that has a bundle waits for rows, in its trigger, and would never get these.
-        recipients = {"recipient_id": UuidArray(letter.recipient_id for letter in letters)}
-        _run(_LOCK_BUNDLES, recipients)
-        _run(f"{_POLICIES} FOR SHARE", recipients)
+        _run(_LOCK_BUNDLES, {"recipient_id": UuidArray(letter.recipient_id for letter in letters)})
 
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         storing = _storing(letters, caps, now)

@@ -134,15 +134,6 @@ class Store(ABC):
         return row["messages"], row["size"] or 0, row["oldest"]
 
 
-def lock_mailbox(user_id: UUID) -> None:
-    """Within a transaction: until its end nothing is stored for the user, and nothing changes who may write.
-
-    Bundle, policy, rows: the order of all who lock more than one of these.
-    """
-    list(PrekeyBundle.objects.select_for_update().filter(pk=user_id).values_list("pk"))
-    list(ContactPolicy.objects.select_for_update().filter(pk=user_id).values_list("pk"))
-
-
 def hour_of(now: datetime) -> datetime:
     """As much as a stub tells of when its message was confirmed."""
     return now.replace(minute=0, second=0, microsecond=0)

@@ -27,7 +27,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("accepted_only", models.BooleanField(default=False)),
-                ("version", models.PositiveBigIntegerField(default=0)),
             ],
         ),
         migrations.AddField(
