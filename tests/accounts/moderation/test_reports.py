@@ -90,3 +90,12 @@ async def test_a_report_outlives_both_accounts_without_naming_them_until_it_is_o
         return stored.reporter_id, stored.reported_id, *purged
 
     assert await run_in_database_thread(outlive) == (None, None, 0, 1)
+
+
+async def test_of_very_many_message_ids_the_length_alone_is_refused() -> None:
+    alice, bob = await register("alice"), await register("bob")
+    answer = await alice.post(
+        "reports", {"userId": bob.user_id, "category": "spam", "messageIds": [[]] * 100_000}
+    )
+    assert answer.refusal == (422, "VALIDATION_FAILED")
+    assert len(str(answer.body)) < 500
