@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -14,6 +12,7 @@ from django.conf import settings
 
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
+from construct_site.errors import ConstructError
 from construct_site.limits import get_limiter
 from construct_site.logs import describe_error
 from messaging import contacts
@@ -58,30 +57,36 @@ class Node:
             doorbell_s=config.doorbell_s,
             tells_presence=config.tells_presence,
         )
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._accepting: dict[tuple[UUID, UUID], asyncio.Task[None]] = {}
         self._housekeeper = asyncio.create_task(keep_house())
         self.hub.start()
 
     def _accept_contact(self, user_id: UUID, peer_id: UUID) -> None:
-        task = asyncio.create_task(_logged(run_in_database_thread(contacts.accept, user_id, peer_id)))
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
+        people = (user_id, peer_id)
+        if people not in self._accepting:
+            task = self._accepting[people] = asyncio.create_task(_accept(user_id, peer_id))
+            task.add_done_callback(lambda _task: self._accepting.pop(people))
 
     async def close(self) -> None:
         _nodes.pop(asyncio.get_running_loop(), None)
         self._housekeeper.cancel()
-        await asyncio.gather(self._housekeeper, *self._at_work, return_exceptions=True)
+        await asyncio.gather(self._housekeeper, return_exceptions=True)
         for part in (self.hub, self._mailbox, self.limiter):
             try:
                 await part.close()
             except Exception as error:  # noqa: BLE001 - the others end all the same
                 log.error("not closed in order", part=type(part).__name__, error=describe_error(error))
+        # The mailbox announces no more.
+        await asyncio.gather(*self._accepting.values())
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _accept(user_id: UUID, peer_id: UUID) -> None:
     try:
-        await work
-    except Exception as error:  # noqa: BLE001 - the next message to that person tries again
+        await run_in_database_thread(contacts.accept, user_id, peer_id)
+    except ConstructError:
+        # Either is gone, or the user has accepted as many as can be.
+        return
+    except Exception as error:  # noqa: BLE001 - the next message to that person, or the same again, tries again
         log.warning("contact not accepted", error=describe_error(error))
 
 

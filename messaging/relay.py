@@ -99,8 +99,7 @@ class _Delivery:
     def announce(self, outcome: Outcome) -> None:
         """Right after the commit, in commit order, whether anybody waits for the ack or not."""
         letter, hub = self.letter, self._relay.hub
-        if outcome.accepts_recipient:
-            self._relay.accept_contact(letter.sender_id, letter.recipient_id)
+        self._accept(outcome)
         if outcome.is_request:
             return
         recipient_id, row_id, previous_id = letter.recipient_id, outcome.row_id, outcome.previous_id
@@ -111,6 +110,10 @@ class _Delivery:
         self._heard = hub.ring(
             recipient_id, row_id, previous_id, letter.name, letter.sealed, is_unheard=is_unheard
         )
+
+    def _accept(self, outcome: Outcome) -> None:
+        if outcome.accepts_recipient:
+            self._relay.accept_contact(self.letter.sender_id, self.letter.recipient_id)
 
     def finish(self, put: asyncio.Future[Outcome]) -> None:
         """The outcome is known: refuse, or ack as soon as it is known whether a live connection has the message."""
@@ -126,6 +129,9 @@ class _Delivery:
             self._acknowledge(put.result())
 
     def _acknowledge(self, outcome: Outcome) -> None:
+        if outcome.verdict is not Verdict.STORED:
+            # The process may have ended between the commit and the acceptance.
+            self._accept(outcome)
         if outcome.verdict is Verdict.REPEATED and not outcome.is_request:
             # It waits since an earlier send.
             self._has_arrived, self._heard = self._relay.hub.remind(self.letter.recipient_id, outcome.row_id)

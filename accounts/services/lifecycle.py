@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.folding import fold
@@ -21,16 +20,28 @@ from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
 
 
 def create_account(
-    username: str, encoded_password: str, display_name: str, *, is_approved: bool = True
+    username: str,
+    encoded_password: str,
+    display_name: str,
+    *,
+    is_approved: bool = True,
+    is_staff: bool = False,
 ) -> User:
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
+
+    That of staff has no keys, so nobody could write to it: searches do not find it.
 
     Inside the caller's transaction, which stays usable when this raises
     ``ConstructError(USERNAME_TAKEN)``: of several at once, the first wins; the name of
     a deleted account rests for ``CONSTRUCT_NAME_REST_S``.
     """
     user = User(
-        username=username, password=encoded_password, display_name=display_name, is_approved=is_approved
+        username=username,
+        password=encoded_password,
+        display_name=display_name,
+        is_approved=is_approved,
+        is_staff=is_staff,
+        discoverable=not is_staff,
     )
     try:
         with transaction.atomic():
@@ -116,9 +127,28 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
     return change_access(credentials.id, hold, kept=kept)
 
 
-def delete_user(user: User) -> None:
-    """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while."""
-    _delete(User.objects.filter(pk=user.pk))
+def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
+    """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while.
+
+    Whether there was such an account; where `encoded_password` is given, one that still had it.
+    """
+    wanted = User.objects.filter(pk=user.pk)
+    if encoded_password is not None:
+        wanted = wanted.filter(password=encoded_password)
+    with transaction.atomic():
+        # In the order of update_account. Whoever holds the account at the moment, a login or the making
+        # of a reset code, ends first: what it stored goes with the rest.
+        list(Session.objects.select_for_update().filter(user=user).order_by("pk").values_list("pk"))
+        held = wanted.select_for_update().first()
+        if held is None:
+            return False
+        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
+        FormerName.objects.update_or_create(
+            digest=_name_digest(fold(held.username)), defaults={"free_at": free_at}
+        )
+        send_on_commit(SessionsEnded(held.pk))
+        held.delete()
+    return True
 
 
 def delete_user_of(credentials: Credentials) -> None:
@@ -126,26 +156,9 @@ def delete_user_of(credentials: Credentials) -> None:
 
     That is if the password was changed meanwhile; then nothing has changed.
     """
-    if not _delete(User.objects.filter(pk=credentials.id, password=credentials.encoded_password)):
+    user = User.objects.filter(pk=credentials.id).first()
+    if user is None or not delete_user(user, encoded_password=credentials.encoded_password):
         raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-
-
-def _delete(wanted: QuerySet[User]) -> bool:
-    """Whether there was such an account."""
-    with transaction.atomic():
-        # In the order of update_account. Whoever holds the account at the moment, a login or the making
-        # of a reset code, ends first: what it stored goes with the rest.
-        list(Session.objects.select_for_update().filter(user__in=wanted).order_by("pk").values_list("pk"))
-        user = wanted.select_for_update().first()
-        if user is None:
-            return False
-        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
-        FormerName.objects.update_or_create(
-            digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
-        )
-        send_on_commit(SessionsEnded(user.pk))
-        user.delete()
-    return True
 
 
 def free_names(now: datetime) -> int:

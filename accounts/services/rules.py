@@ -67,13 +67,15 @@ def checked_prose(field: str, text: str, most: int) -> str:
 
 
 def checked_avatar_url(text: str) -> str:
-    """An ``https`` address, or nothing. Raises ``ConstructError(VALIDATION_FAILED)``."""
+    """An ``https`` address in ASCII, or nothing. Raises ``ConstructError(VALIDATION_FAILED)``."""
+    refusal = invalid("avatarUrl", "An avatar's address begins with https:// and has at most 500 characters.")
+    # Django's validator looks at a path for white space alone.
+    if not (text.isascii() and text.isprintable()):
+        raise refusal
     try:
         User._meta.get_field("avatar_url").run_validators(text)  # noqa: SLF001 - Django's documented name for it
     except ValidationError:
-        raise invalid(
-            "avatarUrl", "An avatar's address begins with https:// and has at most 500 characters."
-        ) from None
+        raise refusal from None
     return text
 
 

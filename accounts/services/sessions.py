@@ -126,8 +126,9 @@ def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Except
             # Sessions, then accounts, each in the order of their ids: two batches do not wait for each other.
             renewed = []
             for position, session, changes in sorted(stale, key=lambda each: each[1].pk):
-                answers[position] = _renew(session, requests[position][0], changes, now)
-                renewed.append(session.user)
+                answers[position] = answer = _renew(session, requests[position][0], changes, now)
+                if isinstance(answer, Grant):
+                    renewed.append(session.user)
             for user in sorted(renewed, key=lambda user: user.pk):
                 _note_presence(user, now)
     return answers

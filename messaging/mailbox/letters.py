@@ -61,14 +61,18 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     is_unheard: bool = False
     """For a stored letter: the recipient blocked the sender. Connections are handed it and do not write it."""
     accepts_recipient: bool = False
-    """For a stored letter: the sender lets accepted people alone write, and the recipient is not one of them yet."""
+    """The sender lets accepted people alone write, and the recipient is not one of them yet."""
 
 
-def judge_repeat(row_id: int, *, is_same_body: bool, waits: bool, is_request: bool) -> Outcome:
+def judge_repeat(
+    row_id: int, *, is_same_body: bool, waits: bool, is_request: bool, accepts_recipient: bool = False
+) -> Outcome:
     """What becomes of a letter whose name is stored already."""
     if not is_same_body:
         return Outcome(Verdict.CONFLICTING)
-    return Outcome(Verdict.REPEATED, row_id, is_request=is_request) if waits else Outcome(Verdict.CONFIRMED)
+    if not waits:
+        return Outcome(Verdict.CONFIRMED, accepts_recipient=accepts_recipient)
+    return Outcome(Verdict.REPEATED, row_id, is_request=is_request, accepts_recipient=accepts_recipient)
 
 
 class WaitingRow(msgspec.Struct, frozen=True, gc=False):

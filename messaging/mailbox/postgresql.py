@@ -272,14 +272,16 @@ def _judge(letters: Sequence[Letter], rows: Sequence[tuple[Any, ...]]) -> dict[b
     for letter in letters:
         row_id, previous_id, is_known, is_current, has_room, *others = answers[letter.name]
         earlier_id, earlier_body, earlier_waits, earlier_is_request, *hearing = others
+        is_request, is_unheard, accepts_recipient = hearing
         if row_id is not None:
-            outcome = Outcome(Verdict.STORED, row_id, previous_id, *hearing)
+            outcome = Outcome(Verdict.STORED, row_id, previous_id, is_request, is_unheard, accepts_recipient)
         elif earlier_id is not None:
             outcome = judge_repeat(
                 earlier_id,
                 is_same_body=earlier_body == letter.body,
                 waits=earlier_waits,
                 is_request=earlier_is_request,
+                accepts_recipient=accepts_recipient,
             )
         elif not is_known:
             outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)

@@ -62,7 +62,11 @@ class SqliteStore(Store):
         if earlier := cursor.fetchone():
             row_id, body, waits, is_request = earlier
             return judge_repeat(
-                row_id, is_same_body=body == letter.body, waits=waits, is_request=bool(is_request)
+                row_id,
+                is_same_body=body == letter.body,
+                waits=waits,
+                is_request=bool(is_request),
+                accepts_recipient=said.must_wait(sender, recipient),
             )
         if recipient not in fill.known:
             return Outcome(Verdict.UNKNOWN_RECIPIENT)

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import FormerName, Invite, ResetCode, Session, UsedChallenge, User
-from accounts.services import find_reset_code, list_sessions, make_reset_code, open_session
+from accounts.services import delete_user, find_reset_code, list_sessions, make_reset_code, open_session
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +136,14 @@ def test_staff_of_a_bad_name_or_a_weak_password_is_refused(
         run("create_staff", username)
     assert len(str(refusal.value).splitlines()) == 1
     assert list(User.objects.all()) == [alice]
+
+
+def test_staff_gets_no_name_that_rests(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    delete_user(alice)
+    type_lines(monkeypatch, PASSWORD)
+    with pytest.raises(CommandError):
+        run("create_staff", "alice")
+    assert not User.objects.exists()
 
 
 def test_a_purge_deletes_what_housekeeping_deletes(alice: User) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,10 +12,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.models import User
 from accounts.services import delete_user
+from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, MailboxReleased, SenderBlocked
 from messaging import contacts
@@ -227,6 +229,11 @@ class TestWhatIsStored:
         contacts.set_accepted_only(alice, True)
         contacts.accept(alice, carol)
         letters = letter(alice, bob), letter(alice, carol), letter(alice, alice), letter(bob, carol)
+        first, *others = store(*letters)
+        assert [each.accepts_recipient for each in (first, *others)] == [True, False, False, False]
+        # Where the acceptance failed, the same message again makes up for it, also once it was confirmed.
+        assert [each.accepts_recipient for each in store(*letters)] == [True, False, False, False]
+        get_store().confirm([first.row_id], NOW)
         assert [each.accepts_recipient for each in store(*letters)] == [True, False, False, False]
 
     def test_requests_fill_a_part_of_the_mailbox_and_leave_the_rest_to_others(self, people: People) -> None:
@@ -306,7 +313,59 @@ class TestRequests:
         assert get_store().count(alice)[0] == 1
 
 
+class TestDedupKeys:
+    """Rows that were named under a key that is gone, whose sender wrote nothing since."""
+
+    FORMER, PRESENT = (b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+
+    def waits(self, amounts: Amounts, *letters: tuple[UUID, UUID]) -> list[bytes]:
+        amounts(dedup_key=self.FORMER, further_dedup_keys=())
+        made = [letter(sender, recipient) for sender, recipient in letters]
+        store(*made)
+        amounts(dedup_key=self.PRESENT)
+        return [each.name for each in made]
+
+    def test_who_is_accepted_is_handed_them(self, people: People, amounts: Amounts) -> None:
+        alice, bob, carol = people
+        contacts.set_accepted_only(alice, True)
+        first, _ = self.waits(amounts, (bob, alice), (carol, alice))
+        contacts.accept(alice, bob)
+        assert paged(alice) == [(first, False)]
+
+    def test_they_can_be_declined(self, people: People, amounts: Amounts) -> None:
+        alice, bob, carol = people
+        contacts.set_accepted_only(alice, True)
+        self.waits(amounts, (bob, alice), (carol, alice))
+        assert contacts.decline(alice, bob) == 1
+        assert [each.sender.id for each in contacts.message_requests(alice)] == [carol]
+
+    def test_who_is_blocked_is_unheard(self, people: People, amounts: Amounts) -> None:
+        alice, bob, carol = people
+        unheard, other = self.waits(amounts, (bob, alice), (carol, alice))
+        contacts.block(alice, bob)
+        assert paged(alice) == [(unheard, True), (other, False)]
+
+
 class TestAtOnce:
+    def test_a_message_that_meets_the_first_block_of_its_recipient_is_unheard(self, people: People) -> None:
+        """Nothing tells of the recipient's contacts when the statement that stores it begins."""
+        alice, bob, _ = people
+        is_locked = threading.Event()
+        message = letter(bob, alice)
+
+        def block_slowly() -> None:
+            with transaction.atomic():
+                contacts.block(alice, bob)
+                is_locked.set()
+                until_someone_waits_for_a_lock()
+
+        def send() -> None:
+            assert is_locked.wait(PATIENCE_S)
+            store(message)
+
+        run_at_once(block_slowly, send)
+        assert paged(alice) == [(message.name, True)]
+
     def test_a_message_that_meets_an_acceptance_is_handed(self, people: People) -> None:
         """The statement that stores it began before the acceptance was committed, and waits for it."""
         alice, bob, _ = people
@@ -379,18 +438,15 @@ class TestAtOnce:
 async def test_changes_that_live_sockets_must_know_are_told_once_they_are_committed(
     heard: asyncio.Queue[Event],
 ) -> None:
-    alice, bob = await asyncio.to_thread(_two)
-    await asyncio.to_thread(contacts.block, alice, bob)
+    alice, bob = await run_in_database_thread(_two)
+    await run_in_database_thread(contacts.block, alice, bob)
     assert await asyncio.wait_for(heard.get(), PATIENCE_S) == SenderBlocked(alice, bob)
-    await asyncio.to_thread(contacts.unblock, alice, bob)
-    await asyncio.to_thread(contacts.set_accepted_only, alice, True)
-    await asyncio.to_thread(store, letter(bob, alice))
-    await asyncio.to_thread(contacts.accept, alice, bob)
+    await run_in_database_thread(contacts.unblock, alice, bob)
+    await run_in_database_thread(contacts.set_accepted_only, alice, True)
+    await run_in_database_thread(store, letter(bob, alice))
+    await run_in_database_thread(contacts.accept, alice, bob)
     assert await asyncio.wait_for(heard.get(), PATIENCE_S) == MailboxReleased(alice)
 
 
 def _two() -> tuple[UUID, UUID]:
-    try:
-        return make_recipient("alice"), make_recipient("bob")
-    finally:
-        connection.close()
+    return make_recipient("alice"), make_recipient("bob")

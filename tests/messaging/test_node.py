@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from construct_site.database import run_in_database_thread
+from messaging import contacts
 from messaging.models import Chore
 from messaging.node import get_node
 from tests.messaging.conftest import Amounts
@@ -84,3 +85,30 @@ async def test_it_keeps_house(recipient: UUID, amounts: Amounts) -> None:
     assert await run_in_database_thread(lambda: [chore.name for chore in Chore.objects.all()]) == [
         "expire_mailbox"
     ]
+
+
+async def test_a_person_who_is_written_to_is_accepted_once_at_a_time_and_before_the_node_ends(
+    recipient: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = await asyncio.to_thread(make_recipient, "sender")
+    await asyncio.to_thread(contacts.set_accepted_only, sender, True)
+    accept, asked, gate = contacts.accept, list[tuple[UUID, UUID]](), threading.Event()
+
+    def slow(user_id: UUID, peer_id: UUID) -> None:
+        asked.append((user_id, peer_id))
+        gate.wait(PATIENCE_S)
+        accept(user_id, peer_id)
+
+    monkeypatch.setattr(contacts, "accept", slow)
+    node = get_node()
+    try:
+        for _ in range(3):
+            await node.relay.send(sender, chat_message(sender, recipient))
+        await until(lambda: bool(asked))
+    finally:
+        closing = asyncio.create_task(node.close())
+        await asyncio.sleep(0)
+        gate.set()
+        await closing
+    assert asked == [(sender, recipient)]
+    assert [each.id for each in await asyncio.to_thread(contacts.accepted_people, sender)] == [recipient]

@@ -246,9 +246,13 @@ class TestContacts:
         await relay.send(sender, chat_message(sender, recipient))
         await relay.send(sender, chat_message(sender, sender))
         assert accepted == [(sender, recipient)]
+        message = chat_message(sender, recipient)
+        for _ in range(2):
+            await relay.send(sender, message)
+        assert accepted == [(sender, recipient)] * 3
         await asyncio.to_thread(contacts.accept, sender, recipient)
         await relay.send(sender, chat_message(sender, recipient))
-        assert accepted == [(sender, recipient)]
+        assert accepted == [(sender, recipient)] * 3
 
 
 class TestRepeats:

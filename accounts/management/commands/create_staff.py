@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
+from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.management.operators import ask_password
-from accounts.models import User
-from accounts.services import check_registration
+from accounts.services import check_registration, create_account
 from construct_site.errors import ConstructError
 
 
@@ -21,10 +20,7 @@ class Command(BaseCommand):
         password = ask_password()
         try:
             name = check_registration(username, password, None)
-            # It has no keys, so nobody could write to it: searches do not find it.
-            User.objects.create_user(username, password, display_name=name, is_staff=True, discoverable=False)
+            create_account(username, make_password(password), name, is_staff=True)
         except ConstructError as error:
             raise CommandError(error.text) from None
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
         self.stdout.write("The account is made. A superuser gives it rights in the admin.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -11,10 +12,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.moderation.models import Report
-from accounts.moderation.reports import purge_reports
+from accounts.moderation.reports import purge_reports, report
 from accounts.services import delete_user
 from construct_site.database import run_in_database_thread
 from tests.messaging.conftest import amounts as amounts
+from tests.messaging.mailbox.conftest import make_recipient, run_at_once
 from tests.rest import Api, register
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -99,3 +101,15 @@ async def test_of_very_many_message_ids_the_length_alone_is_refused() -> None:
     )
     assert answer.refusal == (422, "VALIDATION_FAILED")
     assert len(str(answer.body)) < 500
+
+
+def test_two_who_reported_each_other_can_be_deleted_at_once() -> None:
+    for number in range(10):
+        one, other = (make_recipient(f"{name}{number}") for name in ("one", "other"))
+        for _ in range(3):
+            report(one, other, "spam", "", [])
+            report(other, one, "spam", "", [])
+        users = [User.objects.get(pk=each) for each in (one, other)]
+        run_at_once(*(partial(delete_user, user) for user in users))
+        assert not Report.objects.exclude(reporter=None, reported=None).exists()
+    assert not User.objects.exists()

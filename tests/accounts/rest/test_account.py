@@ -30,6 +30,8 @@ BAD_PROFILES: list[tuple[dict[str, object], tuple[int, str], str | None]] = [
     ({"bio": None}, (422, "VALIDATION_FAILED"), "bio"),
     ({"avatarUrl": "http://pictures.example/a.png"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
     ({"avatarUrl": "javascript:alert(1)"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
+    ({"avatarUrl": "https://e.example/\0"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
+    ({"avatarUrl": "https://e.example/\u202e"}, (422, "VALIDATION_FAILED"), "avatarUrl"),
     ({"avatarUrl": "https://e.example/" + "x" * 500}, (422, "VALIDATION_FAILED"), "avatarUrl"),
     ({"discoverable": "yes"}, (422, "VALIDATION_FAILED"), "discoverable"),
     ({"discoverable": 1}, (422, "VALIDATION_FAILED"), "discoverable"),

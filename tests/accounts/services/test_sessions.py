@@ -32,6 +32,7 @@ from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.events import Event, SessionsEnded
 from tests.accounts.conftest import AWAY, HOME
+from tests.messaging.mailbox.conftest import run_at_once
 
 in_one_thread = pytest.mark.django_db
 in_threads = pytest.mark.django_db(transaction=True)
@@ -251,3 +252,16 @@ async def test_revoking_all_sessions_tells_all_sockets(alice: User, heard: async
     assert heard.get_nowait() == SessionsEnded(alice.pk, None)
     assert heard.empty()
     assert await run_in_database_thread(revoke_sessions, alice.pk) == 0
+
+
+@in_threads
+def test_batches_that_name_the_same_people_in_another_order_do_not_wait_for_each_other() -> None:
+    users = [User.objects.create_user(f"user{number}") for number in range(10)]
+    devices = [[(open_session(user, HOME).token, HOME) for user in users] for _ in range(2)]
+    resumed: list[Grant | Exception] = []
+    for _ in range(10):
+        User.objects.update(last_seen_on=None)
+        orders = devices[0], devices[1][::-1]
+        run_at_once(*(lambda order=order: resumed.extend(resume_sessions(order)) for order in orders))
+    assert len(resumed) == 10 * 2 * 10
+    assert all(isinstance(each, Grant) for each in resumed)
