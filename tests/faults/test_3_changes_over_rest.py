@@ -12,8 +12,9 @@ from tests.faults.cluster import Cluster, away
 from tests.keys.owners import KeyOwner
 from tests.live.dialogue import Dialogue, Person
 from tests.live.nodes import Nodes, Sockets
+from tests.live.rest import ask
 from tests.live.server import Server
-from tests.live.test_rest import NEW_PASSWORD, ask, log_in
+from tests.live.test_rest import NEW_PASSWORD, log_in
 from tests.live.test_sessions import admin_of
 from tests.services import RedisServer
 
