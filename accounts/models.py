@@ -108,6 +108,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["username"], name="username_once")]
+        # Every batch of messages asks it (:mod:`messaging.mailbox.store`); mostly it is empty.
+        indexes = [models.Index("id", name="user_pending", condition=models.Q(is_approved=False))]
 
     def __str__(self) -> str:
         return self.username
@@ -155,6 +157,17 @@ class Invite(models.Model):
 
     def __str__(self) -> str:
         return f"invite {self.pk}"
+
+
+class UsedChallenge(models.Model):
+    """A proof-of-work challenge with which an account was made. It goes when the challenge has expired."""
+
+    digest = models.BinaryField(max_length=16, primary_key=True)
+    """Keyed hash of the challenge."""
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"expires at {self.expires_at}"
 
 
 class ResetCode(models.Model):

@@ -60,6 +60,10 @@ class Config:
     origins: list[str] = _setting(
         (), "Further web origins whose pages may open the socket (`https://chat.example`)."
     )
+    trusted_proxies: list[str] = _setting(
+        (),
+        "Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; all others' is not.",
+    )
     expose_development: bool = _setting(
         False, "Second of the two words that let development listen beyond loopback (the first is HOST)."
     )
@@ -89,6 +93,12 @@ class Config:
         "Who may register: `open` (everybody), `invite` (who has a code of `manage.py make_invite`), `approval` "
         "(everybody; who was not approved yet cannot send) or `closed` (nobody).",
     )
+    registration_work_bits: int = _setting(
+        0,
+        "Bits of proof of work that each registration brings while everybody may register; 0: none, at most 28. "
+        "20 take a client about a million hashes, each further bit doubles it.",
+    )
+    registration_work_s: int = _setting(600, "Time in which such a challenge is to be solved and used.")
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
     ended_session_s: int = _setting(
         30 * 86400,
@@ -175,6 +185,7 @@ class Config:
         600, "Requests of one user in an hour about contacts, blocked people and message requests."
     )
     reports_per_day: int = _setting(20, "Reports of one user about others in a day.")
+    exports_per_day: int = _setting(5, "Exports of one user's data in a day.")
     failed_logins_per_name_address: int = _setting(
         5, "Failed logins for one name from one address in 15 minutes."
     )

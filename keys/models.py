@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from django.conf import settings
@@ -31,6 +32,11 @@ class PrekeyBundle(models.Model):
 
     def __str__(self) -> str:
         return f"bundle of {self.pk}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of identity key ‖ verifying key, in hexadecimal: what people compare."""
+        return hashlib.sha256(bytes(self.identity_public) + bytes(self.verifying_key)).hexdigest()
 
     @property
     def is_stale(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -83,9 +82,8 @@ def prekey_status(user_id: UUID) -> PrekeyStatus:
     bundle = PrekeyBundle.objects.filter(pk=user_id).first()
     if bundle is None:
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
-    keys = bytes(bundle.identity_public) + bytes(bundle.verifying_key)
     return PrekeyStatus(
-        fingerprint=hashlib.sha256(keys).hexdigest(),
+        fingerprint=bundle.fingerprint,
         rotated_at=bundle.rotated_at,
         age_s=int((timezone.now() - bundle.rotated_at).total_seconds()),
         is_stale=bundle.is_stale,

@@ -20,7 +20,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -148,16 +148,18 @@ def decline_all(user_id: UUID) -> int:
 def _changing(user_id: UUID, peer_id: UUID | None = None) -> Iterator[None]:
     """A transaction that has the user's policy for itself, and raises its version.
 
-    `peer_id` is one who must be another existing user. A deletion of either waits for the end.
+    `peer_id` is one who must be another existing user, and not wait for approval. A deletion of either waits for
+    the end.
     """
     if user_id == peer_id:
         raise ConstructError(ErrorCode.INVALID_USER_ID, "This is you.")
     with transaction.atomic():
         # In ascending order, before the policy: two who say something about each other do not wait for each other,
         # and a deletion, which holds its account first, waits here or is waited for.
-        named = [user for user in (user_id, peer_id) if user is not None]
-        users = User.objects.select_for_update(no_key=True).filter(pk__in=named)
-        present = set(users.order_by("pk").values_list("pk", flat=True))
+        wanted = [each for each in (user_id, peer_id) if each is not None]
+        users = User.objects.select_for_update(no_key=True).filter(pk__in=wanted)
+        there = users.filter(Q(pk=user_id) | Q(is_approved=True)).order_by("pk")
+        present = set(there.values_list("pk", flat=True))
         if user_id not in present:
             raise ConstructError(ErrorCode.AUTH_REQUIRED)
         if peer_id is not None and peer_id not in present:

@@ -32,6 +32,8 @@ PURE = (
     "construct_site/test_errors.py",
     "construct_site/test_limits_meters.py",
     "construct_site/test_logs.py",
+    "construct_site/test_notices.py",
+    "construct_site/test_proxies.py",
     "construct_site/test_server_http.py",
     "construct_site/test_server_run.py",
     "construct_site/test_server_websocket.py",

@@ -31,7 +31,7 @@ def report(
         raise invalid("messageIds", f"At most {REPORTED_MESSAGES} messages.")
     try:
         with transaction.atomic():
-            if not User.objects.filter(pk=reported_id).exists():
+            if not User.objects.filter(pk=reported_id, is_approved=True).exists():
                 raise ConstructError(ErrorCode.USER_NOT_FOUND)
             stored = Report.objects.create(
                 reporter_id=reporter_id,

@@ -45,6 +45,7 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
+from accounts.services.work import Work, check_unused, check_work, make_challenge, purge_challenges, use_work
 
 __all__ = [
     "Credentials",
@@ -55,12 +56,15 @@ __all__ = [
     "Profile",
     "SessionFacts",
     "SessionIdentity",
+    "Work",
     "address_is_known",
     "approve_account",
     "approved_users",
     "check_invite",
     "check_new_password",
     "check_registration",
+    "check_unused",
+    "check_work",
     "create_account",
     "delete_user",
     "delete_user_of",
@@ -72,10 +76,12 @@ __all__ = [
     "free_names",
     "list_sessions",
     "live_sessions",
+    "make_challenge",
     "make_invite",
     "make_reset_code",
     "open_session",
     "parse_user_id",
+    "purge_challenges",
     "purge_invites",
     "purge_reset_codes",
     "purge_sessions",
@@ -92,4 +98,5 @@ __all__ = [
     "update_account",
     "update_profile",
     "use_invite",
+    "use_work",
 ]

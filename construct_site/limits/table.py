@@ -22,6 +22,7 @@ class RateLimit(StrEnum):
     BUNDLES = "bundles"
     CONTACTS = "contacts"
     REPORTS = "reports"
+    EXPORTS = "exports"
     REGISTRATIONS = "registrations"
 
 
@@ -57,6 +58,7 @@ TABLE: dict[RateLimit, Row] = {
         "requests about contacts", lambda config: (Allowance(config.contact_requests_per_hour, HOUR_S),)
     ),
     RateLimit.REPORTS: Row("reports", lambda config: (Allowance(config.reports_per_day, DAY_S),)),
+    RateLimit.EXPORTS: Row("exports", lambda config: (Allowance(config.exports_per_day, DAY_S),)),
     RateLimit.REGISTRATIONS: Row(
         "registrations from this address",
         lambda config: (Allowance(config.registrations_per_hour, HOUR_S),),

@@ -31,6 +31,8 @@ class PublicEndpoint(Endpoint):
 
 Method = Callable[..., Response]
 
+NOT_STORED = {"Cache-Control": "no-store"}
+"""For every answer that tells something: no cache keeps it."""
 OF_A_BODY = (
     ErrorCode.INVALID_FORMAT,
     ErrorCode.MESSAGE_TOO_LARGE,
@@ -110,7 +112,6 @@ def _read(kind: type[Payload], data: Any) -> dict[str, Any]:
 
 def answer(kind: type[Payload] | None = None, value: object = None, status: int = 200) -> Response:
     """`value` in the form of `kind`; without one, 204. No cache keeps it."""
-    headers = {"Cache-Control": "no-store"}
     if kind is None:
-        return Response(status=204, headers=headers)
-    return Response(kind(value).data, status=status, headers=headers)
+        return Response(status=204, headers=NOT_STORED)
+    return Response(kind(value).data, status=status, headers=NOT_STORED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from math import ceil
 from typing import Any
 
@@ -56,10 +57,15 @@ def _as_construct_error(error: Exception) -> ConstructError | None:
 
 
 def body_of(error: ConstructError, request: HttpRequest) -> dict[str, Any]:
-    """`code`, `message`, `fields` of what is not valid, and `requestId` where the client gave the request one."""
+    """`code`, `message`, `requestId` where the client gave the request one, and what the error carries besides.
+
+    That is `fields` of what is not valid, or the `work` that is asked for.
+    """
     body: dict[str, Any] = {"code": error.code.value, "message": error.text}
     if error.fields is not None:
         body["fields"] = error.fields
+    if error.challenge is not None:
+        body["work"] = asdict(error.challenge)
     request_id = request.headers.get(REQUEST_ID_HEADER, "")
     if 0 < len(request_id) <= REQUEST_ID_CHARS and request_id.isprintable():
         body["requestId"] = request_id

@@ -38,6 +38,8 @@ class RegistrationView(PublicEndpoint):
             ErrorCode.REGISTRATION_CLOSED,
             ErrorCode.INVITE_REQUIRED,
             ErrorCode.INVALID_INVITE,
+            ErrorCode.WORK_REQUIRED,
+            ErrorCode.INVALID_WORK,
             ErrorCode.REGISTRATION_FAILED,
             ErrorCode.RATE_LIMIT_EXCEEDED,
             ErrorCode.SERVER_BUSY,

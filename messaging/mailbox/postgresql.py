@@ -15,7 +15,15 @@ from django.db import InternalError, OperationalError, connection
 from messaging.mailbox.arrays import ByteaArray, Int8Array, UuidArray, teach
 from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
-from messaging.mailbox.store import BUNDLE_TABLE, CONTACT_TABLE, POLICY_TABLE, TABLE, Store, paging_sql
+from messaging.mailbox.store import (
+    BUNDLE_TABLE,
+    CONTACT_TABLE,
+    NOT_PENDING,
+    POLICY_TABLE,
+    TABLE,
+    Store,
+    paging_sql,
+)
 
 _PAGE = paging_sql("id <> ALL(%b::bigint[])")
 _MAKE_STUBS = f"""
@@ -23,15 +31,17 @@ UPDATE {TABLE} SET recipient_id = NULL, pair = NULL, frame = NULL, size = NULL, 
 WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
 """  # noqa: S608 - table names only
 
-_LOCK_BUNDLES = (
-    f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[]) FOR KEY SHARE"  # noqa: S608
-)
+_LOCK_BUNDLES = f"""
+SELECT user_id FROM {BUNDLE_TABLE}
+WHERE user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE
+"""  # noqa: S608 - table names only
 _POLICIES = f"SELECT user_id, accepted_only, version FROM {POLICY_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[])"  # noqa: S608
 
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
 # deletes one waits, then has the rows deleted that came meanwhile (the trigger of migration 0002).
-# The lateral join has each recipient's rows found by the index, whatever the planner believes of the table.
+# The lateral joins have each recipient's rows, and each name's, found by the index, whatever the planner believes
+# of the table; LIMIT keeps it from reading all rows into a hash, cheap on the empty table that it may have planned for.
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
 # letter comes back with neither a row nor an earlier one, and is asked for again.
@@ -87,7 +97,9 @@ WITH letter AS (
             AND coalesce(request_fill.bytes, 0) < %(request_bytes)s AS requests_have_room
     FROM letter
     LEFT JOIN bundle ON bundle.user_id = letter.recipient_id
-    LEFT JOIN {TABLE} earlier ON earlier.name = letter.name
+    LEFT JOIN LATERAL (
+        SELECT id, body, recipient_id, is_request FROM {TABLE} WHERE name = letter.name LIMIT 1
+    ) earlier ON TRUE
     LEFT JOIN fill ON fill.recipient_id = letter.recipient_id
     LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
     LEFT JOIN policy ON policy.user_id = letter.recipient_id

@@ -11,11 +11,21 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
-from messaging.mailbox.store import BUNDLE_TABLE, CONTACT_TABLE, POLICY_TABLE, TABLE, Store, paging_sql
+from messaging.mailbox.store import (
+    BUNDLE_TABLE,
+    CONTACT_TABLE,
+    NOT_PENDING,
+    POLICY_TABLE,
+    TABLE,
+    Store,
+    paging_sql,
+)
 
 # Lists travel as one JSON parameter: the statement's text stays the same for any length.
 _PAGE = paging_sql("id NOT IN (SELECT value FROM json_each(%s))")
-_KNOWN = f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id IN (SELECT value FROM json_each(%s))"  # noqa: S608
+_KNOWN = f"""
+    SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id IN (SELECT value FROM json_each(%s)) AND {NOT_PENDING}
+"""  # noqa: S608 - table names only
 _SHARES = f"""
     SELECT recipient_id, pair, count(*), sum(size), max(id) FROM {TABLE}
     WHERE recipient_id IN (SELECT value FROM json_each(%s)) GROUP BY recipient_id, pair

@@ -29,6 +29,10 @@ from messaging.models import Contact, ContactPolicy, MailboxMessage
 
 TABLE: str = MailboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name for it
 BUNDLE_TABLE: str = PrekeyBundle._meta.db_table  # noqa: SLF001
+USER_TABLE: str = get_user_model()._meta.db_table  # noqa: SLF001
+NOT_PENDING = f"(SELECT TRUE FROM {USER_TABLE} WHERE id = user_id AND NOT is_approved) IS NOT TRUE"  # noqa: S608
+"""Of a bundle's row: its user waits for no approval. Asked of the index of those who do, hence of next to nothing;
+a join could be planned by reading all of them."""
 POLICY_TABLE: str = ContactPolicy._meta.db_table  # noqa: SLF001
 CONTACT_TABLE: str = Contact._meta.db_table  # noqa: SLF001
 STUB: dict[str, Any] = {"recipient": None, "pair": None, "frame": None, "size": None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from construct_site.rest.payloads import Flag, Payload, Text, UnixSeconds
+from construct_site.rest.payloads import ChallengeAnswer, Flag, Payload, Text, UnixSeconds
 
 
 class LimitsAnswer(Payload):
@@ -21,6 +21,9 @@ class ServerAnswer(Payload):
     version = Text()
     registration = serializers.ChoiceField(
         ["open", "invite", "approval", "closed"], help_text="Who may register."
+    )
+    registration_work = ChallengeAnswer(
+        allow_null=True, help_text="Proof of work for one registration; null: none is asked for."
     )
     limits = LimitsAnswer()
     contact = Text(help_text="Empty: none is told.")

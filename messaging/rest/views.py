@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.rest.authentication import grant_of, peer_of
-from accounts.services import parse_user_id
+from accounts.services import make_challenge, parse_user_id
 from construct_site.env import Config
 from construct_site.errors import ErrorCode
 from construct_site.limits import RateLimit
@@ -41,6 +41,7 @@ class ServerView(PublicEndpoint):
             "name": config.name,
             "version": VERSION,
             "registration": config.registration,
+            "registration_work": make_challenge(),
             "limits": config,
             "contact": config.contact,
             "terms_url": config.terms_url,

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts.models import FormerName, ResetCode, Session, User
+from accounts.models import FormerName, Invite, ResetCode, Session, UsedChallenge, User
 from accounts.services import find_reset_code, list_sessions, make_reset_code, open_session
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
@@ -143,9 +143,11 @@ def test_a_purge_deletes_what_housekeeping_deletes(alice: User) -> None:
     long_ago = timezone.now() - timedelta(days=3650)
     Session.objects.filter(pk=old).update(expires_at=long_ago)
     FormerName.objects.create(digest=bytes(16), free_at=long_ago)
+    Invite.objects.create(digest=bytes(16), uses_left=1, created_at=long_ago, expires_at=long_ago)
+    UsedChallenge.objects.create(digest=bytes(16), expires_at=long_ago)
     make_reset_code(alice.pk)
     ResetCode.objects.update(expires_at=long_ago)
-    assert run("purge") == "3 rows deleted.\n"
+    assert run("purge") == "5 rows deleted.\n"
     assert [session.id for session in list_sessions(alice.pk)] == [live]
     assert run("purge") == "0 rows deleted.\n"
     assert Session.objects.count() == 1

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +96,8 @@ class Sockets:
     private: set[str]
     source: str = "127.0.0.1"
     """The address that they come from, in 127.0.0.0/8."""
+    headers: Sequence[tuple[str, str]] = ()
+    """Further headers of their handshakes."""
     opened: list[Dialogue] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -114,6 +116,7 @@ class Sockets:
             close_timeout=5,
             max_queue=None,
             local_addr=(self.source, 0),
+            additional_headers=self.headers,
         )
         return self._keep(Dialogue(transport, self.private))
 

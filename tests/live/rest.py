@@ -11,11 +11,17 @@ from tests.live.server import Server
 
 
 def call(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
+    server: Server,
+    method: str,
+    path: str,
+    body: object = None,
+    token: str | None = None,
+    **more_headers: str,
 ) -> tuple[int, Any]:
-    """The status and the decoded body of an answer."""
+    """The status and the decoded body of an answer. `more_headers` in Python's spelling: ``x_forwarded_for``."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
     headers = {"Content-Type": "application/json"}
+    headers |= {name.replace("_", "-"): text for name, text in more_headers.items()}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     try:
@@ -30,6 +36,11 @@ def call(
 
 
 async def ask(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
+    server: Server,
+    method: str,
+    path: str,
+    body: object = None,
+    token: str | None = None,
+    **more_headers: str,
 ) -> tuple[int, Any]:
-    return await asyncio.to_thread(call, server, method, path, body, token)
+    return await asyncio.to_thread(call, server, method, path, body, token, **more_headers)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 
 from construct_site.env import REPOSITORY
 from messaging.client.encryption import Keys
@@ -258,6 +259,27 @@ async def test_what_schemathesis_makes_up_finds_nothing(
     assert "Authentication failed" not in run.stdout
 
 
+def export_by_the_schema(server: Server, password: str, token: str) -> tuple[int, str]:
+    """Status and text of an export that has the form which the schema gives it; else it raises."""
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/api/schema/")
+    case = schema["/api/v1/account/export"]["POST"].Case(body={"password": password})
+    response = case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+    return response.status_code, response.text
+
+
+async def test_an_export_of_the_running_server_has_the_form_of_its_schema(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    sender, alice = await sockets.register(nodes.here)
+    bob = await sockets.register_absent(nodes.there)
+    await sender.send_to_absent(chat_message(alice, bob))
+    token = await log_in(nodes.there, bob)
+    status, text = await asyncio.to_thread(export_by_the_schema, nodes.there, bob.password, token)
+    told = json.loads(text)
+    assert (status, told["account"]["userId"], told["mailbox"]["messages"]) == (200, bob.user_id, 1)
+    assert alice.username not in text
+
+
 async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) -> None:
     page = (REPOSITORY / "docs" / "rest.md").read_text(encoding="utf-8")
     script = "set -eu\n" + "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
@@ -285,6 +307,7 @@ async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) ->
         "Down the hole",
         "fingerprint",
         '"unreadable":0',
+        '"format":"construct-export/1"',
     ):
         assert part in answers
     assert '"code"' not in answers

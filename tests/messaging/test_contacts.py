@@ -106,7 +106,9 @@ class TestWhatIsSaid:
     @pytest.mark.parametrize("function", [contacts.block, contacts.accept])
     def test_nobody_and_oneself_cannot_be_said_anything_about(self, people: People, function: Any) -> None:
         alice = people[0]
-        assert refusal(function, alice, uuid4()) is ErrorCode.USER_NOT_FOUND
+        pending = make_recipient("pending", is_approved=False)
+        for nobody in (uuid4(), pending):
+            assert refusal(function, alice, nobody) is ErrorCode.USER_NOT_FOUND
         assert refusal(function, alice, alice) is ErrorCode.INVALID_USER_ID
         assert not ContactPolicy.objects.exists()
 

@@ -53,6 +53,14 @@ async def test_what_breaks_a_rule_is_not_kept(change: dict[str, Any], refusal: t
     assert await run_in_database_thread(Report.objects.count) == 0
 
 
+async def test_who_waits_for_approval_is_nobody_here_too(amounts: Any) -> None:
+    alice = await register("alice")
+    amounts(registration="approval")
+    bob = await register("bob")
+    body = {"userId": bob.user_id, "category": "other"}
+    assert (await alice.post("reports", body)).refusal == (404, "USER_NOT_FOUND")
+
+
 async def test_nobody_reports_themselves() -> None:
     alice = await register("alice")
     body = {"userId": alice.user_id, "category": "other"}

@@ -41,8 +41,9 @@ def recipient(transactional_db: None) -> UUID:
     return make_recipient("recipient")
 
 
-def make_recipient(username: str) -> UUID:
-    user = User.objects.create(username=username, display_name=username)
+def make_recipient(username: str, **fields: bool) -> UUID:
+    """An account with a bundle; `fields` are the account's."""
+    user = User.objects.create(username=username, display_name=username, **fields)
     PrekeyBundle.objects.create(
         user=user,
         identity_public=bytes(32),

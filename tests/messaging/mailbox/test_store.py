@@ -12,6 +12,7 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from accounts.models import User
+from accounts.services import approve_account
 from keys.services import rotate_prekey
 from messaging.mailbox import decisions
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict
@@ -137,6 +138,21 @@ class TestPut:
     def test_nor_for_a_user_without_keys(self, store: Store, caps: Caps) -> None:
         staff = User.objects.create(username="staff", display_name="staff")
         assert put_one(store, make_letter(staff.id), caps).verdict is Verdict.UNKNOWN_RECIPIENT
+
+    def test_nor_for_one_who_waits_for_approval_until_it_comes(
+        self, store: Store, caps: Caps, recipient: UUID
+    ) -> None:
+        pending = make_recipient("pending", is_approved=False)
+        letters = [make_letter(recipient), make_letter(pending), make_letter(recipient)]
+        verdicts = [outcome.verdict for outcome in store.put(letters, caps, NOW)]
+        assert verdicts == [Verdict.STORED, Verdict.UNKNOWN_RECIPIENT, Verdict.STORED]
+        assert approve_account(pending)
+        assert put_one(store, letters[1], caps).verdict is Verdict.STORED
+        assert len(waiting(store, pending)) == 1
+
+    def test_for_one_who_may_not_log_in_it_waits(self, store: Store, caps: Caps) -> None:
+        inactive = make_recipient("inactive", is_active=False)
+        assert put_one(store, make_letter(inactive), caps).verdict is Verdict.STORED
 
     def test_one_bad_letter_spoils_no_other(self, store: Store, caps: Caps, recipient: UUID) -> None:
         letters = [make_letter(recipient), make_letter(uuid4()), make_letter(recipient)]
