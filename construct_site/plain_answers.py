@@ -14,7 +14,10 @@ Header = tuple[bytes, bytes]
 
 async def send_json(send: Send, status: int, body: object, *headers: Header) -> None:
     """A whole answer, as ASGI events. To HEAD the server sends it without its body."""
-    content = json.dumps(body).encode()
+    await _send(send, status, json.dumps(body).encode(), *headers)
+
+
+async def _send(send: Send, status: int, content: bytes, *headers: Header) -> None:
     safe = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
@@ -26,5 +29,9 @@ async def send_json(send: Send, status: int, body: object, *headers: Header) -> 
 
 async def send_error(send: Send, code: ErrorCode, *headers: Header) -> None:
     """The refusal of the error table."""
-    row = ERRORS[code]
-    await send_json(send, row.http_status, {"code": code.value, "message": row.text}, *headers)
+    await _send(send, ERRORS[code].http_status, error_content(code), *headers)
+
+
+def error_content(code: ErrorCode) -> bytes:
+    """The body of that refusal."""
+    return json.dumps({"code": code.value, "message": ERRORS[code].text}).encode()

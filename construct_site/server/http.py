@@ -5,7 +5,6 @@ Each refusal here is a row of the error table, in JSON, and the end of the conne
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +13,7 @@ from django.conf import settings
 from twisted.web.http import HTTPChannel
 
 from construct_site.errors import ERRORS, ErrorCode
+from construct_site.plain_answers import error_content
 
 _PHRASES = {each.value: each.phrase.encode() for each in HTTPStatus}
 
@@ -125,10 +125,9 @@ class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no t
 
 
 def _refuse(channel: Any, code: ErrorCode) -> None:
-    row = ERRORS[code]
-    body = json.dumps({"code": code.value, "message": row.text}).encode()
+    status, body = ERRORS[code].http_status, error_content(code)
     channel.transport.write(
         b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-        % (row.http_status, _PHRASES[row.http_status], len(body), body)
+        % (status, _PHRASES[status], len(body), body)
     )
     channel.loseConnection()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rest_framework.views import APIView
 
+import accounts.moderation.rest
 import accounts.rest
 import keys.rest
 import messaging.rest
@@ -111,7 +112,7 @@ def views() -> tuple[type[APIView], ...]:
     """Every view of the REST edges."""
     modules = [
         import_module(each.name)
-        for package in (accounts.rest, keys.rest, messaging.rest)
+        for package in (accounts.rest, accounts.moderation.rest, keys.rest, messaging.rest)
         for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     ]
     members = {
