@@ -27,6 +27,7 @@ _WORDS = {
     "environment": ("production", "development"),
     "limits": ("on", "off"),
     "registration": ("open", "invite", "approval", "closed"),
+    "search": ("off", "exact", "substring"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 DEVELOPMENT_MARK = b"development-only"
@@ -88,6 +89,11 @@ class Config:
         "open",
         "Who may register: `open` (everybody), `invite` (who has a code of `manage.py make_invite`), `approval` "
         "(everybody; who was not approved yet cannot send) or `closed` (nobody).",
+    )
+    search: str = _setting(
+        "substring",
+        "What a search finds people by: `substring` (a part of their username or display name), `exact` (their whole "
+        "username) or `off` (nothing).",
     )
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
     ended_session_s: int = _setting(

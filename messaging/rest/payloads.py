@@ -22,6 +22,10 @@ class ServerAnswer(Payload):
     registration = serializers.ChoiceField(
         ["open", "invite", "approval", "closed"], help_text="Who may register."
     )
+    search = serializers.ChoiceField(
+        ["off", "exact", "substring"],
+        help_text="What people are found by: nothing, their whole username, a part of a name.",
+    )
     limits = LimitsAnswer()
     contact = Text(help_text="Empty: none is told.")
     terms_url = Text(help_text="Empty: there are none.")

@@ -26,6 +26,7 @@ class ServerView(PublicEndpoint):
             "name": config.name,
             "version": VERSION,
             "registration": config.registration,
+            "search": config.search,
             "limits": config,
             "contact": config.contact,
             "terms_url": config.terms_url,
