@@ -7,13 +7,11 @@ and at most :data:`MOST_RESULTS` are read whole. The indexes leave out who is no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
+from uuid import UUID
 
-from django.db import connection, transaction
-
-from accounts.models import User
+from django.db import connection
 
 MOST_RESULTS = 20
 MOST_SORTED = 200
@@ -57,10 +55,22 @@ LIMIT {most_results}
 """
 
 # The planner reckons the matches of a part from a hundred names, so it may take a rare one for a frequent one and
-# read all accounts. What is left to it here is the trigram index; without pg_trgm it reads all the same.
-_BY_TRIGRAMS = (
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off"
-)
+# read all accounts. What is left to it here is the trigram index; without pg_trgm it reads all the same. Sent
+# together, these and the statement are one transaction.
+_BY_TRIGRAMS = """
+SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUser:
+    """What a search tells about a person; None where they told nothing."""
+
+    id: UUID
+    username: str
+    display_name: str
+    avatar_url: str | None
+    bio: str | None
 
 
 class Match(Enum):
@@ -76,36 +86,35 @@ class Match(Enum):
     """It is in a name. Of over 200 accounts any 200 count."""
 
 
-def matching(match: Match, text: str) -> list[User]:
-    """At most 20 accounts that are to be found: those whose name the text is, then the others, each by username.
+def matching(match: Match, text: str) -> list[FoundUser]:
+    """At most 20 people who are to be found: those whose name the text is, then the others, each by username.
 
-    Only the columns that are shown are read. Not for within a transaction. Raises ``DatabaseError``.
+    One round trip to the database. Raises ``DatabaseError``.
     """
     part = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
     parameters = {"text": text, "prefix": f"{part}%", "part": f"%{part}%"}
-    with _planned_for(match):
-        return list(User.objects.raw(_statement(match), parameters))
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(match), parameters)
+        while cursor.description is None:
+            cursor.nextset()
+        return [
+            # SQLite gives an id as text.
+            FoundUser(UUID(str(user_id)), username, display_name, avatar_url or None, bio or None)
+            for user_id, username, display_name, avatar_url, bio in cursor.fetchall()
+        ]
 
 
 def _statement(match: Match) -> str:
+    is_postgresql = connection.vendor == "postgresql"
     parts = {
         "searchable": "discoverable AND is_active AND is_approved",
         # What is indexed. No name and no text has a line's end, so what is found does not reach over it.
         "both_names": "(username_folded || '\n' || display_name_folded)",
         # SQLite compares bytes by itself.
-        "binary": 'COLLATE "C"' if connection.vendor == "postgresql" else "",
+        "binary": 'COLLATE "C"' if is_postgresql else "",
         "most_results": MOST_RESULTS,
         "most_sorted": MOST_SORTED,
         "sample_accounts": SAMPLE_ACCOUNTS,
     }
-    return _SHOWN.format(candidates=match.value.format(**parts), **parts)
-
-
-@contextmanager
-def _planned_for(match: Match) -> Iterator[None]:
-    if match is not Match.NAME_HAS or connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(_BY_TRIGRAMS)
-        yield
+    settings = _BY_TRIGRAMS if is_postgresql and match is Match.NAME_HAS else ""
+    return settings + _SHOWN.format(candidates=match.value.format(**parts), **parts)

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
 
 from accounts.folding import fold
-from accounts.models import User
-from accounts.services.matching import MOST_RESULTS, Match, matching
+from accounts.services.matching import MOST_RESULTS, FoundUser, Match, matching
 from construct_site.errors import ConstructError, ErrorCode
 
 QUERY_CHARS = 64
 SHORTEST_PREFIX = 2
 SHORTEST_SUBSTRING = 3
-
-
-@dataclass(frozen=True, slots=True)
-class FoundUser:
-    """What a search tells about a person; None where they told nothing."""
-
-    id: UUID
-    username: str
-    display_name: str
-    avatar_url: str | None
-    bio: str | None
 
 
 def search_users(query: str) -> list[FoundUser]:
@@ -53,13 +39,9 @@ def search_users(query: str) -> list[FoundUser]:
     if mode == "off" or len(wanted) < SHORTEST_PREFIX or _is_in_no_name(wanted):
         return []
     try:
-        users = matching(Match.USERNAME_IS, wanted) if mode == "exact" else _by_any_part(wanted)
+        return matching(Match.USERNAME_IS, wanted) if mode == "exact" else _by_any_part(wanted)
     except DatabaseError as error:
         raise ConstructError(ErrorCode.SEARCH_FAILED) from error
-    return [
-        FoundUser(user.pk, user.username, user.display_name, user.avatar_url or None, user.bio or None)
-        for user in users
-    ]
 
 
 def _is_in_no_name(text: str) -> bool:
@@ -67,7 +49,7 @@ def _is_in_no_name(text: str) -> bool:
     return any(unicodedata.category(each) in {"Cc", "Cs"} for each in text)
 
 
-def _by_any_part(wanted: str) -> list[User]:
+def _by_any_part(wanted: str) -> list[FoundUser]:
     found = matching(Match.NAME_BEGINS, wanted)
     if len(wanted) < SHORTEST_SUBSTRING:
         return found
@@ -75,7 +57,7 @@ def _by_any_part(wanted: str) -> list[User]:
     return with_some if len(with_some) == MOST_RESULTS else _joined(found, Match.NAME_HAS, wanted)
 
 
-def _joined(found: list[User], match: Match, wanted: str) -> list[User]:
+def _joined(found: list[FoundUser], match: Match, wanted: str) -> list[FoundUser]:
     """`found` and, behind them, who matches besides: 20 in all. The database is asked only if some are missing."""
     if len(found) == MOST_RESULTS:
         return found

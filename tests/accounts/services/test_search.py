@@ -53,14 +53,14 @@ def found(query: str) -> list[str]:
 
 
 def plans_of(queries: Iterable[dict[str, str]]) -> Iterator[str]:
-    """How PostgreSQL would find the rows of each SELECT among them, after the other statements."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        for query in queries:
-            if query["sql"].startswith("SET LOCAL"):
-                cursor.execute(query["sql"])
-            elif "SELECT" in query["sql"]:
-                cursor.execute(f"EXPLAIN {query['sql']}")
-                yield "\n".join(line for (line,) in cursor.fetchall())
+    """How PostgreSQL would find the rows of each, under the settings that were sent with it."""
+    for query in queries:
+        *settings_of_it, select = query["sql"].split(";")
+        with transaction.atomic(), connection.cursor() as cursor:
+            for each in settings_of_it:
+                cursor.execute(each)
+            cursor.execute(f"EXPLAIN {select}")
+            yield "\n".join(line for (line,) in cursor.fetchall())
 
 
 def test_a_person_is_shown_with_what_they_tell() -> None:
