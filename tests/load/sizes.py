@@ -37,9 +37,9 @@ class Sizes:
     """Logins at the same time: half of the hash queue, so none is refused."""
     searched: int = 1_000_000
     """Accounts that a search finds people among."""
-    searches: int = 800
-    """Of each of the five kinds."""
-    names_tried: int = 300
+    searches: int = 200
+    """Of each of the five kinds, in each round."""
+    names_tried: int = 400
     """Names for a login with a wrong password, of each kind, over each edge."""
     ids_tried: int = 1_500
     """Names to search for and ids to ask for, of each kind, over each edge."""
@@ -65,7 +65,7 @@ QUICK = Sizes(
     storm_rounds=1,
     storm_s=4.0,
     searched=50_000,
-    searches=100,
+    searches=50,
     names_tried=40,
     ids_tried=150,
 )
