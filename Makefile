@@ -19,7 +19,7 @@ export CONSTRUCT_ENVIRONMENT := development
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run demo admin test faults soak bench check format docs lock clean
+.PHONY: help run demo admin test faults soak bench check format audit docs lock clean
 
 help: ## List the chores
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ check: $(VENV)/installed-dev ## Format, lint, types, import rules, security, loc
 format: $(VENV)/installed-dev ## Put the code into the one format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+audit: $(VENV)/installed-dev ## Ask what is publicly known against the locked packages (needs the Internet)
+	@$(BIN)/python -m tests.audit
 
 docs: $(VENV)/installed-run ## Write the pages that follow from the code
 	$(BIN)/python -m construct_site.reference

@@ -53,13 +53,13 @@ class UserAdmin(TypedModelAdmin[User]):
     list_filter = ("is_active", "is_approved", "is_staff", "discoverable", "created_at")
     search_fields = ("username_folded", "display_name_folded")
     ordering = ("username_folded",)
-    readonly_fields = ("id", "username", "created_at", "last_seen_on", "is_approved")
+    readonly_fields = ("id", "username", "created_at", "last_seen_on", "is_approved", "must_reset_password")
     actions = ("approve",)
     filter_horizontal = tuple(sorted(RELATIONS))
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
         ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
-        ("Access", {"fields": ("is_active", "is_approved", *PRIVILEGES)}),
+        ("Access", {"fields": ("is_active", "is_approved", "must_reset_password", *PRIVILEGES)}),
     )
 
     @admin.action(description="Approve selected accounts", permissions=["change"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from django.db import transaction
@@ -20,7 +21,9 @@ from accounts.services import (
     delete_user_of,
     end_session,
     find_credentials,
+    find_reset_code,
     open_session,
+    redeem_reset_code,
     replace_hash,
     replace_password,
     resume_sessions,
@@ -42,8 +45,8 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
 
     Raises ``ConstructError``: INVALID_CREDENTIALS for an unknown name and a wrong
     password alike, after the same queries and the same one hash;
-    RATE_LIMIT_EXCEEDED before any hash; ACCOUNT_SUSPENDED only to who knows the
-    password; SERVER_BUSY.
+    RATE_LIMIT_EXCEEDED before any hash; ACCOUNT_SUSPENDED and PASSWORD_RESET_REQUIRED
+    only to who knows the password; SERVER_BUSY.
     """
     credentials = await check_password(username, password, peer)
     grant = await run_in_database_thread(_open, credentials, peer)
@@ -52,23 +55,15 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
 
 
 async def check_password(username: str, password: str, peer: Peer) -> Credentials:
-    """The account of who knows the password. Raises as :func:`log_in`, ACCOUNT_SUSPENDED apart.
+    """The account of who knows the password. Raises as :func:`log_in`, apart from what that tells only to who knows it.
 
     Failures count at the login's door, whatever the password is asked for.
     """
     credentials, is_known = await run_in_database_thread(_look_up, username, peer.address)
-    attempt = (username, peer.address, is_known)
-    limiter = get_limiter()
-    await limiter.check_login(*attempt)
-    try:
+    async with _attempt(username, peer.address, known=is_known):
         is_right = await _verify(credentials, password)
-    except BaseException:
-        await limiter.abandon_login(*attempt)
-        raise
-    if credentials is None or not is_right:
-        await limiter.record_failed_login(*attempt)
-        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-    await limiter.record_login(*attempt)
+        if credentials is None or not is_right:
+            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
     return credentials
 
 
@@ -82,6 +77,22 @@ async def change_password(grant: Grant, current: str, new: str, peer: Peer) -> i
     credentials = await check_password(grant.username, current, peer)
     encoded = await get_password_hashing().make(new)
     return await run_in_database_thread(replace_password, credentials, encoded, kept=grant.session_id)
+
+
+async def reset_password(code: str, new: str, peer: Peer) -> None:
+    """Give the account that the reset code is for another password; all its sessions end.
+
+    A code that is none counts as a failed login of the peer's address. Raises
+    ``ConstructError``: INVALID_CREDENTIALS as :func:`~accounts.services.find_reset_code`,
+    RATE_LIMIT_EXCEEDED before any look at the code, WEAK_PASSWORD, SERVER_BUSY. Then nothing
+    has changed and the code can be used still.
+    """
+    async with _attempt(None, peer.address):
+        found = await run_in_database_thread(find_reset_code, code)
+        check_new_password(new, found.username)
+        # Before the transaction: it holds the account, on SQLite everything.
+        encoded = await get_password_hashing().make(new)
+        await run_in_database_thread(redeem_reset_code, found, encoded)
 
 
 async def delete_account(grant: Grant, password: str, peer: Peer) -> None:
@@ -108,6 +119,24 @@ async def _resume_together(requests: Sequence[tuple[str, Peer]]) -> list[Grant |
 async def log_out(token: str) -> SessionIdentity | None:
     """Revoke the session of `token`; None if there is none."""
     return await run_in_database_thread(end_session, token)
+
+
+@asynccontextmanager
+async def _attempt(name: str | None, address: str, *, known: bool = False) -> AsyncIterator[None]:
+    """One attempt at the login's door; see :class:`~construct_site.limits.door.LoginDoor`.
+
+    INVALID_CREDENTIALS raised inside counts as a failure, any other end without success as nothing.
+    """
+    limiter = get_limiter()
+    await limiter.check_login(name, address, known)
+    try:
+        yield
+    except BaseException as error:
+        is_failure = isinstance(error, ConstructError) and error.code is ErrorCode.INVALID_CREDENTIALS
+        leave = limiter.record_failed_login if is_failure else limiter.abandon_login
+        await leave(name, address, known)
+        raise
+    await limiter.record_login(name, address, known)
 
 
 def _look_up(username: str, address: str) -> tuple[Credentials | None, bool]:

@@ -69,7 +69,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     username_folded = models.CharField(max_length=USERNAME_CHARS, unique=True, blank=True, editable=False)
     display_name = models.CharField(max_length=DISPLAY_NAME_CHARS)
-    # Migration 0005 has the indexes of the search: on PostgreSQL they are of kinds that no model can name.
+    # Migration 0007 has the indexes of the search: on PostgreSQL they are of kinds that no model can name.
     display_name_folded = models.CharField(
         max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, blank=True, editable=False
     )
@@ -91,6 +91,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         editable=False,
         help_text="Until then the account can log in, and neither sends nor is found.",
     )
+    must_reset_password = models.BooleanField(
+        default=False,
+        # As with `is_approved`.
+        db_default=False,
+        editable=False,
+        help_text="Logins are refused until a password-reset code is redeemed.",
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
 
     # Django's own column holds the second of a login; `last_seen_on` is all that is kept here.
@@ -102,6 +109,8 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["username"], name="username_once")]
+        # Every batch of messages asks it (:mod:`messaging.mailbox.store`); mostly it is empty.
+        indexes = [models.Index("id", name="user_pending", condition=models.Q(is_approved=False))]
 
     def __str__(self) -> str:
         return self.username
@@ -149,6 +158,30 @@ class Invite(models.Model):
 
     def __str__(self) -> str:
         return f"invite {self.pk}"
+
+
+class UsedChallenge(models.Model):
+    """A proof-of-work challenge with which an account was made. It goes when the challenge has expired."""
+
+    digest = models.BinaryField(max_length=16, primary_key=True)
+    """Keyed hash of the challenge."""
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"expires at {self.expires_at}"
+
+
+class ResetCode(models.Model):
+    """A code with which a user sets another password, once; a user has at most one. It is itself stored nowhere."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="reset_code")
+    digest = models.BinaryField(max_length=16, unique=True)
+    """Keyed hash of the code."""
+    made_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"reset code until {self.expires_at}"
 
 
 class Session(models.Model):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
+
 from accounts.models import CLIENT_LABEL_CHARS
+from construct_site import proxies
 from construct_site.limits.keys import address_group
+from construct_site.notices import UNTRUSTED_FORWARDING
 
 UNKNOWN = "unknown"
 
@@ -24,18 +27,25 @@ class Peer:
 
     @classmethod
     def from_scope(cls, scope: Mapping[str, Any]) -> Peer:
-        """The peer of an ASGI connection: its ``client`` and its ``user-agent`` header."""
-        client = scope.get("client")
-        return cls(address=normalised(client[0] if client else ""), client_label=_label(scope))
+        """The client of an ASGI connection, of either kind, and its ``user-agent`` header.
+
+        Every address that is counted, kept or shown comes from here. Behind proxies
+        of ``CONSTRUCT_TRUSTED_PROXIES`` it is the one that they name; a forwarding
+        header of anybody else is left alone, and noticed.
+        """
+        return cls(address=_address(scope), client_label=_label(scope))
 
 
-def normalised(address: str) -> str:
-    """The form in which addresses are compared; see :attr:`Peer.address`."""
-    try:
-        ip_address(address.partition("%")[0])
-    except ValueError:
-        return UNKNOWN
-    return address_group(address)
+def _address(scope: Mapping[str, Any]) -> str:
+    client, headers = scope.get("client"), scope.get("headers", ())
+    peer = proxies.read_address(client[0]) if client else None
+    trusted = proxies.read_networks(tuple(settings.CONSTRUCT.trusted_proxies))
+    # Judged by its whole address: of a /64 only one address may be the proxy's.
+    if peer is not None and proxies.is_within(peer, trusted):
+        peer = proxies.client_address(peer, headers, trusted)
+    elif proxies.is_forwarded(headers):
+        UNTRUSTED_FORWARDING.give()
+    return UNKNOWN if peer is None else address_group(str(peer))
 
 
 def _label(scope: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP to Django, the socket to the consumer, start and end to the node.
+"""The ASGI application: HTTP to Django or health, the socket to the consumer, start and end to the node.
 
 Refuses to load where :mod:`construct_site.checks` finds the configuration unsafe,
 whichever server loads it.
@@ -22,6 +22,7 @@ django_application = get_asgi_application()
 
 from construct_site import checks  # noqa: E402 - the apps are loaded now
 from construct_site.bounded import Bounded  # noqa: E402
+from construct_site.health import LIVE_PATH, READY_PATH, Health  # noqa: E402
 from construct_site.server import sole  # noqa: E402
 from messaging.consumer import ConstructConsumer  # noqa: E402
 from messaging.node import get_node  # noqa: E402
@@ -31,6 +32,12 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 SOCKET_PATHS = frozenset({"/", "/ws", "/ws/"})
+
+
+async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whoever asks for health is answered before Django: also under a foreign Host, and with no thread free."""
+    answer = health if scope["path"] in (LIVE_PATH, READY_PATH) else pages
+    await answer(scope, receive, send)
 
 
 async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,6 +77,7 @@ async def lifespan(_scope: Scope, receive: Receive, send: Send) -> None:
     node = get_node()
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    await health.close()
     await node.close()
     await send({"type": "lifespan.shutdown.complete"})
 
@@ -79,7 +87,8 @@ if settings.CONSTRUCT.production and not settings.CONSTRUCT.redis_url and not so
     raise ImproperlyConfigured(
         "Without REDIS_URL production is served by `manage.py serve`: it lets one process in."
     )
-http = Bounded(
+health = Health()
+pages = Bounded(
     django_application,
     most=settings.CONSTRUCT.http_requests,
     waiting=settings.CONSTRUCT.http_requests_waiting,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from construct_site.errors import ERRORS, ErrorCode
+from construct_site.errors import ErrorCode
+from construct_site.plain_answers import send_error
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -28,7 +28,7 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._free:
-            await _refuse(send)
+            await send_error(send, ErrorCode.SERVER_BUSY, (b"retry-after", b"1"))
             return
         self._free -= 1
         try:
@@ -36,11 +36,3 @@ class Bounded:
                 await self._application(scope, receive, send)
         finally:
             self._free += 1
-
-
-async def _refuse(send: Send) -> None:
-    row = ERRORS[ErrorCode.SERVER_BUSY]
-    body = json.dumps({"code": ErrorCode.SERVER_BUSY.value, "message": row.text}).encode()
-    headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
-    await send({"type": "http.response.start", "status": row.http_status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from construct_site.env import Config, variable
+from construct_site.proof_of_work import BITS_MAX
 
 PORT_MAX = 65535
 ARGON2_MEMORY_MIN_KIB = 8
 """RFC 9106 section 3.1, for one lane."""
 POSITIVE = (
+    "registration_work_s",
     "session_s",
     "password_hash_passes",
     "password_hash_threads",
@@ -57,5 +59,7 @@ def number_problems(config: Config) -> Iterator[str]:
             yield f"{variable(low)} must not be above {variable(high)}."
     if config.port > PORT_MAX:
         yield f"{variable('port')} must not be above {PORT_MAX}."
+    if config.registration_work_bits > BITS_MAX:
+        yield f"{variable('registration_work_bits')} must not be above {BITS_MAX}."
     if config.password_hash_memory_kib < ARGON2_MEMORY_MIN_KIB:
         yield f"{variable('password_hash_memory_kib')} must be at least {ARGON2_MEMORY_MIN_KIB}."

@@ -6,15 +6,19 @@ import base64
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from construct_site.bounds import number_problems
 from construct_site.env import DEVELOPMENT_MARK, Config, variable
+from construct_site.proxies import hold_everybody, read_networks
 
 SECRET_KEY_CHARACTERS = 50
 KEY_BYTES = 32
@@ -55,11 +59,26 @@ def refuse_unsafe(config: Config) -> None:
 
 def refuse_forgetful_database() -> None:
     """Raise ``ImproperlyConfigured`` if the database may forget a commit: an ack would promise too much."""
-    in_database = _unsafe_in_postgresql if connection.vendor == "postgresql" else _unsafe_in_sqlite
-    if unsafe := sorted(in_database()):
+    if unsafe := forgetful_settings():
         raise ImproperlyConfigured(
             f"The database would forget acknowledged messages: {', '.join(unsafe)} is off."
         )
+
+
+def forgetful_settings() -> list[str]:
+    """The database's settings under which it may forget a commit; empty as it must be. Raises ``django.db.Error``."""
+    in_database = _unsafe_in_postgresql if connection.vendor == "postgresql" else _unsafe_in_sqlite
+    return sorted(in_database())
+
+
+def is_migrated() -> bool:
+    """Whether every migration of this code was applied, for one query. Raises ``django.db.Error``."""
+    return _known_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
+
+
+@cache
+def _known_migrations() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None).graph.nodes)
 
 
 def _unsafe_in_postgresql() -> Iterator[str]:
@@ -92,6 +111,18 @@ def _address_problems(config: Config) -> Iterator[str]:
         yield f"{variable('database_url')} must begin with postgresql://, postgres:// or sqlite://."
     if not all(_ORIGIN.fullmatch(origin) for origin in config.origins):
         yield f"{variable('origins')} must hold origins such as https://chat.example, without a path."
+    yield from _proxy_problems(config)
+
+
+def _proxy_problems(config: Config) -> Iterator[str]:
+    name = variable("trusted_proxies")
+    try:
+        networks = read_networks(tuple(config.trusted_proxies))
+    except ValueError:
+        yield f"{name} must hold addresses and networks such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/64."
+    else:
+        if config.production and hold_everybody(networks):
+            yield f"{name} must not hold every address: anybody could then write where they come from."
 
 
 def _keys(config: Config) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""ORM work from the event loop: a small pool of threads of our own.
+"""ORM work from the event loop: a small pool of threads of our own. Reading from one snapshot.
 
 asgiref's thread-sensitive executor is one thread for the whole process; there a
 slow search would hold up every login.
@@ -7,12 +7,21 @@ slow search would hold up every login.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connections
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+)
+from django.db.transaction import TransactionManagementError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +48,28 @@ def _with_connection_returned(function: Callable[[], T]) -> T:
         raise
     finally:
         close_old_connections()
+
+
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """Everything read within is of one moment, that of the first query; nothing is to be written.
+
+    No lock is held: on SQLite, where Django's own transactions take the write lock, others write meanwhile.
+    Raises ``TransactionManagementError`` within a transaction: its end must not be this one's.
+    """
+    if connection.in_atomic_block:
+        raise TransactionManagementError("a snapshot of one's own is taken outside transactions")
+    is_postgresql = connection.vendor == "postgresql"
+    _execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if is_postgresql else "BEGIN DEFERRED")
+    try:
+        yield
+    finally:
+        _execute("ROLLBACK")
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 class DatabaseThread:

@@ -61,6 +61,10 @@ class Config:
     origins: list[str] = _setting(
         (), "Further web origins whose pages may open the socket (`https://chat.example`)."
     )
+    trusted_proxies: list[str] = _setting(
+        (),
+        "Addresses and networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed; all others' is not.",
+    )
     expose_development: bool = _setting(
         False, "Second of the two words that let development listen beyond loopback (the first is HOST)."
     )
@@ -90,6 +94,12 @@ class Config:
         "Who may register: `open` (everybody), `invite` (who has a code of `manage.py make_invite`), `approval` "
         "(everybody; who was not approved yet cannot send) or `closed` (nobody).",
     )
+    registration_work_bits: int = _setting(
+        0,
+        "Bits of proof of work that each registration brings while everybody may register; 0: none, at most 28. "
+        "20 take a client about a million hashes, each further bit doubles it.",
+    )
+    registration_work_s: int = _setting(600, "Time in which such a challenge is to be solved and used.")
     search: str = _setting(
         "substring",
         "What a search finds people by: `substring` (a part of their username or display name), `exact` (their whole "
@@ -104,10 +114,13 @@ class Config:
         True, "Keep each session's address, encrypted, and show it to the account's owner."
     )
     name_rest_s: int = _setting(90 * 86400, "Time in which nobody can take a deleted account's name.")
+    reset_code_s: int = _setting(24 * 3600, "Life of a password-reset code.")
     password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")
     password_hash_passes: int = _setting(2, "Argon2id passes.")
     password_hash_threads: int = _setting(2, "Hashes computed at the same time.")
     password_hash_queue: int = _setting(64, "Hashes that may wait; beyond it SERVER_BUSY.")
+    contacts_per_user: int = _setting(5000, "People whom one user may accept, and as many to block.")
+    report_s: int = _setting(365 * 86400, "How long a report about a user is kept.")
     prekey_stale_s: int = _setting(30 * 86400, "Age at which a signed prekey is marked stale.")
 
     # Socket
@@ -117,6 +130,9 @@ class Config:
     )
     http_requests: int = _setting(16, "HTTP requests in work at once; each takes a thread.")
     http_requests_waiting: int = _setting(256, "HTTP requests that may wait; beyond it SERVER_BUSY.")
+    http_arrival_s: float = _setting(
+        60.0, "Time within which an HTTP request arrives; then its connection is closed."
+    )
     request_body_bytes: int = _setting(1024 * 1024, "Largest HTTP request body.")
     authenticate_s: float = _setting(30.0, "Time to authenticate a fresh socket; then close 4401.")
     request_s: float = _setting(10.0, "Time within which every request is answered.")
@@ -136,9 +152,15 @@ class Config:
     batch_messages: int = _setting(200, "Most messages of one group commit.")
     batch_bytes: int = _setting(4 * 1024 * 1024, "Most bytes of one group commit.")
     doorbell_s: float = _setting(0.05, "Longest wait for the doorbell before an ack says `queued`.")
+    ack_presence: bool = _setting(
+        True, "Whether an ack tells that the recipient is connected; `no`: every ack says `queued`."
+    )
     mailbox_messages: int = _setting(5000, "Messages that may wait for one user.")
     mailbox_bytes: int = _setting(32 * 1024 * 1024, "Bytes that may wait for one user.")
     mailbox_sender_share: int = _setting(4, "One sender fills at most one part in so many of a mailbox.")
+    mailbox_request_share: int = _setting(
+        2, "All who are not accepted, where that matters, fill at most one part in so many of a mailbox."
+    )
     message_s: int = _setting(30 * 86400, "Life of a waiting message.")
     stub_s: int = _setting(24 * 3600, "How long a confirmed message's name is kept for re-sends.")
     sweep_s: float = _setting(
@@ -165,6 +187,11 @@ class Config:
     searches_per_minute: int = _setting(30, "Searches of one user in a minute.")
     searches_per_day: int = _setting(500, "Searches of one user in a day.")
     bundles_per_hour: int = _setting(300, "Bundle fetches of one user in an hour.")
+    contact_requests_per_hour: int = _setting(
+        600, "Requests of one user in an hour about contacts, blocked people and message requests."
+    )
+    reports_per_day: int = _setting(20, "Reports of one user about others in a day.")
+    exports_per_day: int = _setting(5, "Exports of one user's data in a day.")
     failed_logins_per_name_address: int = _setting(
         5, "Failed logins for one name from one address in 15 minutes."
     )

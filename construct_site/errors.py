@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from construct_site.proof_of_work import Challenge
+
 
 class CloseCode(IntEnum):
     """WebSocket close codes that the server sends (RFC 6455 section 7.4; 4000-4999 are ours)."""
@@ -43,6 +45,8 @@ class ErrorCode(StrEnum):
     REGISTRATION_FAILED = "REGISTRATION_FAILED"
     INVITE_REQUIRED = "INVITE_REQUIRED"
     INVALID_INVITE = "INVALID_INVITE"
+    WORK_REQUIRED = "WORK_REQUIRED"
+    INVALID_WORK = "INVALID_WORK"
     ACCOUNT_PENDING = "ACCOUNT_PENDING"
     ACCOUNT_SUSPENDED = "ACCOUNT_SUSPENDED"
     PASSWORD_RESET_REQUIRED = "PASSWORD_RESET_REQUIRED"  # noqa: S105 - an error code
@@ -87,7 +91,7 @@ class ErrorRow:
 
 
 ERRORS: dict[ErrorCode, ErrorRow] = {
-    ErrorCode.INVALID_FORMAT: ErrorRow("The frame could not be read.", False, 400, CloseCode.BAD_FRAMES),
+    ErrorCode.INVALID_FORMAT: ErrorRow("This could not be read.", False, 400, CloseCode.BAD_FRAMES),
     ErrorCode.AUTH_REQUIRED: ErrorRow("Log in first.", False, 401, CloseCode.UNAUTHENTICATED),
     ErrorCode.FORBIDDEN: ErrorRow("This is not yours to do.", False, 403),
     ErrorCode.INVALID_CREDENTIALS: ErrorRow("Unknown user or wrong password.", False, 401),
@@ -106,6 +110,8 @@ ERRORS: dict[ErrorCode, ErrorRow] = {
     ErrorCode.REGISTRATION_FAILED: ErrorRow("The account could not be created.", True, 500),
     ErrorCode.INVITE_REQUIRED: ErrorRow("This server asks for an invite code.", False, 403),
     ErrorCode.INVALID_INVITE: ErrorRow("This invite code is unknown, used up or expired.", False, 403),
+    ErrorCode.WORK_REQUIRED: ErrorRow("This server asks for proof of work.", False, 403),
+    ErrorCode.INVALID_WORK: ErrorRow("This proof of work is not valid, used up or expired.", False, 403),
     ErrorCode.ACCOUNT_PENDING: ErrorRow("This account waits for approval.", False, 403),
     ErrorCode.ACCOUNT_SUSPENDED: ErrorRow("This account is suspended.", False, 403, CloseCode.SUSPENDED),
     ErrorCode.PASSWORD_RESET_REQUIRED: ErrorRow("The password must be reset first.", False, 403),
@@ -150,6 +156,7 @@ class ConstructError(Exception):
     retry, which field). It is shown to the client and must carry no secret.
     ``retry_after_s``: seconds after which the same request can succeed, where known.
     ``fields``: of a VALIDATION_FAILED, what is wrong with each field, by its name on the wire.
+    ``challenge``: of a refusal for want of proof of work, what to solve for the next attempt.
     """
 
     def __init__(
@@ -159,12 +166,14 @@ class ConstructError(Exception):
         *,
         retry_after_s: float | None = None,
         fields: Mapping[str, Sequence[str]] | None = None,
+        challenge: Challenge | None = None,
     ) -> None:
         super().__init__(code.value)
         self.code = code
         self.text = text or ERRORS[code].text
         self.retry_after_s = retry_after_s
         self.fields = fields
+        self.challenge = challenge
 
 
 class SessionExpired(Exception):

@@ -39,7 +39,20 @@ class AccountApproved(msgspec.Struct, frozen=True, tag="account_approved", tag_f
     user_id: UUID
 
 
-Event = SessionsEnded | AccountApproved
+class MailboxReleased(msgspec.Struct, frozen=True, tag="mailbox_released", tag_field="type"):
+    """Message requests of the user may be handed over: connections look at the mailbox."""
+
+    user_id: UUID
+
+
+class SenderBlocked(msgspec.Struct, frozen=True, tag="sender_blocked", tag_field="type"):
+    """The user blocked somebody: what connections keep of them is not written any more."""
+
+    user_id: UUID
+    sender_id: UUID
+
+
+Event = SessionsEnded | AccountApproved | MailboxReleased | SenderBlocked
 Listener = Callable[[Event], None]
 
 _listeners: dict[asyncio.AbstractEventLoop, Listener] = {}

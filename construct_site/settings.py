@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "daphne",
     "construct_site",
     "accounts",
+    "accounts.moderation",
     "keys",
     "messaging",
     "channels",
@@ -109,6 +110,7 @@ CHANNEL_LAYERS: dict[str, Any] = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.StaffBackend"]
 PASSWORD_HASHERS = ["accounts.passwords.OwaspArgon2Hasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},

@@ -2,20 +2,23 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView
 
 from construct_site import views
-from construct_site.rest.errors import no_such_endpoint
+from construct_site.rest import errors
+from construct_site.rest.documentation import DocumentationView
 
 admin.site.site_header = admin.site.site_title = "Construct"
 admin.site.index_title = "Administration"
 
+handler400 = errors.bad_request
 handler404 = views.not_found
+handler500 = errors.server_error
 urlpatterns = [
     path("", views.index, name="index"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("messaging.rest.urls")),
-    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema")),
-    re_path(r"^api(?:/|\Z)", no_such_endpoint),
+    path("api/schema/", SpectacularJSONAPIView.as_view(http_method_names=["get", "head"]), name="schema"),
+    path("api/docs/", DocumentationView.as_view()),
+    re_path(r"^api(?:/|\Z)", errors.no_such_endpoint),
 ]

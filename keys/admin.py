@@ -1,4 +1,4 @@
-"""Prekey bundles in the admin: whose, how old, how often rotated. No key material is shown."""
+"""Prekey bundles in the admin: whose, how old, how often rotated and replaced. No key material is shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StaleFilter(admin.SimpleListFilter):
 
 @admin.register(PrekeyBundle)
 class PrekeyBundleAdmin(ReadOnlyAdmin[PrekeyBundle]):
-    list_display = ("user", "created_at", "rotated_at", "is_stale", "rotations")
+    list_display = ("user", "created_at", "rotated_at", "is_stale", "rotations", "replacements")
     list_filter = (StaleFilter,)
     list_select_related = ("user",)
     search_fields = ("user__username_folded",)
@@ -39,7 +39,11 @@ class PrekeyBundleAdmin(ReadOnlyAdmin[PrekeyBundle]):
     fields = list_display
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PrekeyBundle]:
-        return super().get_queryset(request).annotate(rotation_count=Count("retired_prekeys"))
+        # A replacement retires a prekey too. Distinct: the two joins multiply each other's rows.
+        prekeys = Count("retired_prekeys", distinct=True)
+        replacements = Count("retired_identities", distinct=True)
+        bundles = super().get_queryset(request)
+        return bundles.annotate(replacement_count=replacements, rotation_count=prekeys - replacements)
 
     @admin.display(boolean=True, description="stale")
     def is_stale(self, bundle: PrekeyBundle) -> bool:
@@ -49,4 +53,10 @@ class PrekeyBundleAdmin(ReadOnlyAdmin[PrekeyBundle]):
     def rotations(self, bundle: PrekeyBundle) -> int:
         # Annotated by `get_queryset`.
         count: int = bundle.rotation_count  # type: ignore[attr-defined]
+        return count
+
+    @admin.display(ordering="replacement_count")
+    def replacements(self, bundle: PrekeyBundle) -> int:
+        """How often the whole bundle was replaced."""
+        count: int = bundle.replacement_count  # type: ignore[attr-defined]
         return count

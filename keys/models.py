@@ -1,7 +1,8 @@
-"""Prekey bundles and the history of their rotations. Only :mod:`keys.services` writes here."""
+"""Prekey bundles and the history of their rotations and replacements. Only :mod:`keys.services` writes here."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 from django.conf import settings
@@ -18,17 +19,24 @@ class PrekeyBundle(models.Model):
     identity_public = models.BinaryField(max_length=32)
     """X25519."""
     verifying_key = models.BinaryField(max_length=32)
-    """Ed25519; never changes, since it vouches for every later prekey."""
+    """Ed25519; vouches for every later prekey. It changes with the identity and never without it: when the whole
+    bundle is replaced."""
     signed_prekey_public = models.BinaryField(max_length=32)
     """X25519."""
     signature = models.BinaryField(max_length=64)
     """Ed25519 of ``signed_prekey_public`` under ``verifying_key``."""
     created_at = models.DateTimeField(default=timezone.now)
+    """Since when the identity and the verifying key are in use."""
     rotated_at = models.DateTimeField(default=timezone.now)
     """Since when the present prekey is in use."""
 
     def __str__(self) -> str:
         return f"bundle of {self.pk}"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of identity key ‖ verifying key, in hexadecimal: what people compare."""
+        return hashlib.sha256(bytes(self.identity_public) + bytes(self.verifying_key)).hexdigest()
 
     @property
     def is_stale(self) -> bool:
@@ -51,3 +59,24 @@ class RetiredPrekey(models.Model):
 
     def __str__(self) -> str:
         return f"prekey {self.pk} of {self.bundle_id}"
+
+
+class RetiredIdentity(models.Model):
+    """The identity and the verifying key of a bundle that was replaced. Neither comes back: others may hold them."""
+
+    bundle = models.ForeignKey(
+        PrekeyBundle, models.CASCADE, related_name="retired_identities", db_index=False
+    )
+    identity_public = models.BinaryField(max_length=32)
+    verifying_key = models.BinaryField(max_length=32)
+    used_from = models.DateTimeField()
+    retired_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["bundle", "identity_public"], name="identity_retired_once"),
+            models.UniqueConstraint(fields=["bundle", "verifying_key"], name="verifying_key_retired_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"identity {self.pk} of {self.bundle_id}"

@@ -13,11 +13,15 @@ from accounts.passwords import get_password_hashing
 from accounts.peers import Peer
 from accounts.services import (
     Grant,
+    Work,
     check_invite,
     check_registration,
+    check_unused,
+    check_work,
     create_account,
     open_session,
     use_invite,
+    use_work,
 )
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
@@ -34,27 +38,32 @@ async def register(
     peer: Peer,
     *,
     invite_code: str | None = None,
+    work: str | None = None,
 ) -> Grant:
     """Make an account and log it in. What is cheap is judged first, the password hashed last.
 
     Whether anybody may is for ``CONSTRUCT_REGISTRATION`` to say; where that asks for no
-    invite, a code is neither looked at nor used.
+    invite, a code is neither looked at nor used, and the same of work.
 
     Raises ``ConstructError``: REGISTRATION_CLOSED, INVITE_REQUIRED, INVALID_INVITE,
     INVALID_USERNAME, WEAK_PASSWORD,
-    INVALID_DISPLAY_NAME, INVALID_KEY, INVALID_KEY_BUNDLE, RATE_LIMIT_EXCEEDED,
-    SERVER_BUSY, USERNAME_TAKEN, REGISTRATION_FAILED. Then nothing was stored.
+    INVALID_DISPLAY_NAME, INVALID_KEY, INVALID_KEY_BUNDLE, WORK_REQUIRED, INVALID_WORK,
+    RATE_LIMIT_EXCEEDED, SERVER_BUSY, USERNAME_TAKEN, REGISTRATION_FAILED. Then nothing
+    was stored or used.
     """
     invite_code = _invite_asked_for(invite_code)
     shown_name = check_registration(username, password, display_name)
     bundle = parse_bundle(public_key)
+    proved = check_work(work)
     await get_limiter().hit(RateLimit.REGISTRATIONS, peer.address)
     try:
         if invite_code is not None:
             await run_in_database_thread(check_invite, invite_code)
+        if proved is not None:
+            await run_in_database_thread(check_unused, proved)
         encoded = await get_password_hashing().make(password)
         return await run_in_database_thread(
-            register_account, username, encoded, shown_name, bundle, peer, invite_code
+            register_account, username, encoded, shown_name, bundle, peer, invite_code, proved
         )
     except DatabaseError as error:
         raise ConstructError(ErrorCode.REGISTRATION_FAILED) from error
@@ -67,14 +76,17 @@ def register_account(
     bundle: Bundle,
     peer: Peer,
     invite_code: str | None = None,
+    work: Work | None = None,
 ) -> Grant:
-    """Store a judged registration in one transaction, the use of its invite included.
+    """Store a judged registration in one transaction, the use of its invite or work included.
 
-    Raises ``ConstructError``: USERNAME_TAKEN, INVALID_INVITE.
+    Raises ``ConstructError``: USERNAME_TAKEN, INVALID_INVITE, INVALID_WORK.
     """
     with transaction.atomic():
         if invite_code is not None:
             use_invite(invite_code)
+        if work is not None:
+            use_work(work)
         user = create_account(
             username,
             encoded_password,

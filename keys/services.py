@@ -1,20 +1,21 @@
-"""Storing, serving and rotating prekey bundles. Plain synchronous functions; nothing else writes them."""
+"""Storing, serving, rotating and replacing prekey bundles. Plain synchronous functions; nothing else writes them."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.services import Credentials, end_other_sessions_of
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import Bundle, PrekeyUpdate, verify_update
-from keys.models import PrekeyBundle, RetiredPrekey
+from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class PrekeyStatus:
     """What an owner wants to know of the own keys."""
 
     fingerprint: str
-    """SHA-256 of identity key ‖ verifying key, in hexadecimal: the keys that stay through every rotation."""
+    """SHA-256 of identity key ‖ verifying key, in hexadecimal: these stay through every rotation, until the whole
+    bundle is replaced."""
     rotated_at: datetime
     age_s: int
     is_stale: bool
@@ -82,9 +84,8 @@ def prekey_status(user_id: UUID) -> PrekeyStatus:
     bundle = PrekeyBundle.objects.filter(pk=user_id).first()
     if bundle is None:
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
-    keys = bytes(bundle.identity_public) + bytes(bundle.verifying_key)
     return PrekeyStatus(
-        fingerprint=hashlib.sha256(keys).hexdigest(),
+        fingerprint=bundle.fingerprint,
         rotated_at=bundle.rotated_at,
         age_s=int((timezone.now() - bundle.rotated_at).total_seconds()),
         is_stale=bundle.is_stale,
@@ -109,23 +110,98 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
             raise ConstructError(ErrorCode.USER_NOT_FOUND)
         verify_update(update, bytes(bundle.verifying_key))
         if update.new_prekey_public != bytes(bundle.signed_prekey_public):
-            _replace(bundle, update)
+            _rotate(bundle, update)
 
 
-def _replace(bundle: PrekeyBundle, update: PrekeyUpdate) -> None:
-    if bundle.retired_prekeys.filter(signed_prekey_public=update.new_prekey_public).exists():
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What became of a replaced bundle."""
+
+    is_new: bool
+    """The keys were others until now; False: they were the present ones already."""
+    revoked: int
+    """How many sessions were ended."""
+
+
+def replace_bundle(credentials: Credentials, bundle: Bundle, *, kept: UUID) -> Replacement:
+    """Put other keys in the place of the whole bundle of an account, and end its sessions, all but `kept`.
+
+    The former keys go into the history. The present bundle again changes no key and succeeds, so a
+    replacement whose answer was lost can be repeated. From here to the end of the transaction, the
+    caller's if there is one, nothing is stored for this user: the mailbox locks the bundle's row for
+    every message.
+
+    Raises ``ConstructError``: INVALID_CREDENTIALS if the password was changed since it was checked;
+    INVALID_KEY_BUNDLE for a bundle with a key that is in use or was, since whoever has the lost device
+    has its private half; USER_NOT_FOUND for an account without a bundle. Then nothing has changed.
+    """
+    with transaction.atomic():
+        revoked = end_other_sessions_of(credentials, kept=kept)
+        present = PrekeyBundle.objects.select_for_update().filter(pk=credentials.id).first()
+        if present is None:
+            raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        is_new = not _has_these_keys(present, bundle)
+        if is_new:
+            _put_in_place(present, bundle)
+    return Replacement(is_new, revoked)
+
+
+def _has_these_keys(present: PrekeyBundle, bundle: Bundle) -> bool:
+    return (
+        bytes(present.identity_public) == bundle.identity_public
+        and bytes(present.verifying_key) == bundle.verifying_key
+        and bytes(present.signed_prekey_public) == bundle.signed_prekey_public
+    )
+
+
+def _put_in_place(present: PrekeyBundle, bundle: Bundle) -> None:
+    now = timezone.now()
+    # What is in use becomes history first: then one look tells of both.
+    _retire_prekey(present, now)
+    RetiredIdentity.objects.create(
+        bundle=present,
+        identity_public=present.identity_public,
+        verifying_key=present.verifying_key,
+        used_from=present.created_at,
+        retired_at=now,
+    )
+    is_former = Q(identity_public=bundle.identity_public) | Q(verifying_key=bundle.verifying_key)
+    if present.retired_identities.filter(is_former).exists() or _was_used(
+        present, bundle.signed_prekey_public
+    ):
+        raise ConstructError(
+            ErrorCode.INVALID_KEY_BUNDLE, "A key of this bundle was in use before; make new ones."
+        )
+    present.identity_public = bundle.identity_public
+    present.verifying_key = bundle.verifying_key
+    present.signed_prekey_public = bundle.signed_prekey_public
+    present.signature = bundle.signature
+    present.created_at = present.rotated_at = now
+    present.save(force_update=True)
+
+
+def _rotate(bundle: PrekeyBundle, update: PrekeyUpdate) -> None:
+    if _was_used(bundle, update.new_prekey_public):
         raise ConstructError(ErrorCode.INVALID_UPDATE, "This prekey was in use before; make a new one.")
     now = timezone.now()
+    _retire_prekey(bundle, now)
+    bundle.signed_prekey_public = update.new_prekey_public
+    bundle.signature = update.signature
+    bundle.rotated_at = now
+    bundle.save(update_fields=["signed_prekey_public", "signature", "rotated_at"])
+
+
+def _was_used(bundle: PrekeyBundle, prekey: bytes) -> bool:
+    return bundle.retired_prekeys.filter(signed_prekey_public=prekey).exists()
+
+
+def _retire_prekey(bundle: PrekeyBundle, now: datetime) -> None:
     RetiredPrekey.objects.create(
         bundle=bundle,
         signed_prekey_public=bundle.signed_prekey_public,
         used_from=bundle.rotated_at,
         retired_at=now,
     )
-    bundle.signed_prekey_public = update.new_prekey_public
-    bundle.signature = update.signature
-    bundle.rotated_at = now
-    bundle.save(update_fields=["signed_prekey_public", "signature", "rotated_at"])
 
 
 def _base64(data: bytes | memoryview) -> str:

@@ -11,6 +11,9 @@ States of a row on a connection::
 `_kept` holds what was rung for and has no room in the window yet: another socket of
 the user may confirm it meanwhile, and then it is nowhere else. `_handed` holds the
 row while it is unconfirmed or confirmed. The window counts the unconfirmed alone.
+
+An unheard row, whose sender the user blocked, goes the same way, but is not written to
+the socket: nothing that its sender can see differs.
 """
 
 from __future__ import annotations
@@ -113,6 +116,7 @@ class Connection:
         self._handed: dict[int, int] = {}
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
+        self._unheard: set[int] = set()
         self._forgotten: dict[int, None] = {}
         self._highest_known = 0
         self._has_begun = False
@@ -135,7 +139,7 @@ class Connection:
         """Rows that must not be handed again: unconfirmed, or confirmed and not yet a stub on disk."""
         return self._handed.keys()
 
-    def offer(self, row_id: int, previous_id: int, frame: bytes) -> bool:
+    def offer(self, row_id: int, previous_id: int, frame: bytes, *, is_unheard: bool = False) -> bool:
         """A row was stored: hand it over once that keeps the order. Returns whether the window took it.
 
         It is kept until there is room. Without a look at the mailbox it may follow
@@ -148,6 +152,8 @@ class Connection:
             return True
         if row_id in self._kept:
             return False
+        if is_unheard:
+            self._unheard.add(row_id)
         is_newest = row_id > self._highest_known
         is_next = is_newest and self._follows(previous_id)
         if self._knows_all and is_next and not self._kept and self._window.fits(len(frame)):
@@ -177,6 +183,10 @@ class Connection:
         self._has_missed = True
         self._continue_paging()
 
+    def silence(self, sender_id: UUID) -> None:
+        """The user blocked this person: what is kept of them is not written."""
+        self._unheard.update(row for row, frame in self._kept.items() if codec.sender_of(frame) == sender_id)
+
     def has_been_handed(self, row_id: int) -> bool:
         return row_id in self._handed
 
@@ -203,6 +213,11 @@ class Connection:
         if row_id > self._highest_known:
             self._highest_known = row_id
         self._window.take(len(frame))
+        if row_id in self._unheard:
+            # The next pong confirms it, receipts or not: no client says that it stored what it never saw.
+            self._unheard.remove(row_id)
+            self._heart.cover(row_id)
+            return
         self._socket.write(frame)
         if self._receipts is not None:
             self._receipts.setdefault(codec.message_id_of(frame), deque()).append(row_id)
@@ -285,6 +300,8 @@ class Connection:
                 unreadable.append(row.row_id)
             else:
                 frames[row.row_id] = frame
+                if row.is_unheard:
+                    self._unheard.add(row.row_id)
         return frames, unreadable
 
     # Confirming

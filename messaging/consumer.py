@@ -338,4 +338,6 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
 
 def _error_frame(error: ConstructError, request_id: str | None) -> bytes:
-    return codec.encode(messages.Error(code=error.code, message=error.text, request_id=request_id))
+    return codec.encode(
+        messages.Error(code=error.code, message=error.text, request_id=request_id, work=error.challenge)
+    )

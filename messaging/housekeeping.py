@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts import services as accounts
+from accounts.moderation.reports import purge_reports
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.logs import describe_error
@@ -44,8 +45,9 @@ def expire_mailbox(now: datetime) -> int:
 
 
 def purge_accounts(now: datetime) -> int:
-    """Delete sessions that ended long ago, names that have rested and expired invites. Returns how many rows went."""
-    gone = accounts.free_names(now) + accounts.purge_invites(now)
+    """Delete long ended sessions, rested names, expired codes, old challenges and reports. Returns how many went."""
+    gone = accounts.free_names(now) + accounts.purge_invites(now) + accounts.purge_reset_codes(now)
+    gone += accounts.purge_challenges(now) + purge_reports(now)
     while deleted := accounts.purge_sessions(now, _ROWS_A_TRANSACTION):
         gone += deleted
     return gone

@@ -24,7 +24,14 @@ from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.events import AccountApproved, Event, SessionsEnded, user_group
+from construct_site.events import (
+    AccountApproved,
+    Event,
+    MailboxReleased,
+    SenderBlocked,
+    SessionsEnded,
+    user_group,
+)
 from construct_site.logs import describe_error
 from messaging.connection import Connection
 from messaging.doorbell import Doorbell
@@ -136,23 +143,30 @@ class Hub:
 
     # Messages
 
-    def hand_over(self, recipient_id: UUID, row_id: int, previous_id: int, frame: bytes) -> bool:
+    def hand_over(
+        self, recipient_id: UUID, row_id: int, previous_id: int, frame: bytes, *, is_unheard: bool = False
+    ) -> bool:
         """Offer a stored message to the recipient's connections here. Returns whether one took it."""
         # A copy: who cannot keep it closes, and leaves the list.
         offered = [
-            connection.offer(row_id, previous_id, frame)
+            connection.offer(row_id, previous_id, frame, is_unheard=is_unheard)
             for connection in tuple(self._connections.get(recipient_id, ()))
         ]
         return any(offered)
 
     def ring(
-        self, recipient_id: UUID, row_id: int, previous_id: int, name: bytes, sealed: bytes
+        self,
+        recipient_id: UUID,
+        row_id: int,
+        previous_id: int,
+        name: bytes,
+        sealed: bytes,
+        *,
+        is_unheard: bool = False,
     ) -> asyncio.Future[int] | None:
         """Ring the other processes. The future gives how many of them have the recipient; ``None``: there are none."""
-        heard = self._ring(
-            recipient_id,
-            {"type": "ring", "row": row_id, "previous": previous_id, "name": name, "frame": sealed},
-        )
+        ring = {"type": "ring", "row": row_id, "previous": previous_id, "name": name, "frame": sealed}
+        heard = self._ring(recipient_id, {**ring, "unheard": is_unheard})
         if heard is not None:
             self._rung_rows.note(row_id, heard, own=int(self.is_here(recipient_id)))
         return heard
@@ -262,7 +276,13 @@ class Hub:
         if message["type"] == "ring" and present:
             frame = self.read(user_id, message["name"], message["frame"])
             if frame is not None:
-                self.hand_over(user_id, message["row"], message["previous"], frame)
+                self.hand_over(
+                    user_id,
+                    message["row"],
+                    message["previous"],
+                    frame,
+                    is_unheard=message.get("unheard", False),
+                )
                 return
         for connection in present:
             connection.look()
@@ -353,6 +373,12 @@ class Hub:
                         connection.expire()
             case AccountApproved(user_id=user_id):
                 self._let_send(user_id)
+            case MailboxReleased(user_id=user_id):
+                for connection in self._connections.get(user_id, ()):
+                    connection.look()
+            case SenderBlocked(user_id=user_id, sender_id=sender_id):
+                for connection in self._connections.get(user_id, ()):
+                    connection.silence(sender_id)
 
 
 def batched(users: Sequence[UUID], size: int) -> Iterator[list[UUID]]:

@@ -1,6 +1,6 @@
-"""The mailbox's table, and the chores that the running server does once across processes.
+"""The mailbox's table, who may write to whom, and the chores that the running server does once across processes.
 
-Only :mod:`messaging.mailbox` and :mod:`messaging.housekeeping` write here.
+Only :mod:`messaging.mailbox`, :mod:`messaging.contacts` and :mod:`messaging.housekeeping` write here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class MailboxMessage(models.Model):
     """Bytes of `frame`: what the mailbox's byte cap counts."""
     stored_at = models.DateTimeField()
     """When the message was taken; on a stub, the hour in which it was confirmed."""
+    is_request = models.BooleanField(default=False, db_default=False)
+    """It waits until the recipient accepts its sender."""
+    is_unheard = models.BooleanField(default=False, db_default=False)
+    """Its sender is blocked: it goes the way of every message, and is not written to the socket."""
 
     class Meta:
         indexes = [
@@ -53,6 +57,34 @@ class MailboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"row {self.pk}"
+
+
+class ContactPolicy(models.Model):
+    """Who may write to a user. Who never said anything has none: everybody may."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    accepted_only = models.BooleanField(default=False)
+    """What people who are not accepted send waits as a request."""
+    version = models.PositiveBigIntegerField(default=0)
+    """Counts the changes of this row and of the user's contacts: a batch that saw another one asks again."""
+
+    def __str__(self) -> str:
+        return f"version {self.version}"
+
+
+class Contact(models.Model):
+    """What a user (`owner`) said about another. A block leaves untouched whether they are accepted."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", db_index=False)
+    peer = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    is_accepted = models.BooleanField(default=False)
+    is_blocked = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "peer"], name="contact_once")]
+
+    def __str__(self) -> str:
+        return f"contact {self.pk}"
 
 
 class Chore(models.Model):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
 
 import structlog
 from channels.layers import get_channel_layer
 from django.conf import settings
 
+from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.limits import get_limiter
 from construct_site.logs import describe_error
+from messaging import contacts
 from messaging.housekeeping import keep_house
 from messaging.hub import Hub
+from messaging.mailbox.keyrings import key_ring, names
 from messaging.mailbox.letters import Caps
 from messaging.mailbox.mailbox import Mailbox
-from messaging.mailbox.sealing import KeyRing, Names
 from messaging.mailbox.store import get_store
 from messaging.relay import Relay
 
@@ -30,10 +34,15 @@ class Node:
     def __init__(self) -> None:
         config: Config = settings.CONSTRUCT
         self.limiter = get_limiter()
-        keys = KeyRing([base64.b64decode(key) for key in config.mailbox_keys])
+        keys = key_ring(config)
         self._mailbox = Mailbox(
             get_store(),
-            Caps(config.mailbox_messages, config.mailbox_bytes, config.mailbox_sender_share),
+            Caps(
+                config.mailbox_messages,
+                config.mailbox_bytes,
+                config.mailbox_sender_share,
+                config.mailbox_request_share,
+            ),
             batch_messages=config.batch_messages,
             batch_bytes=config.batch_bytes,
         )
@@ -42,23 +51,38 @@ class Node:
             mailbox=self._mailbox,
             hub=self.hub,
             keys=keys,
-            names=Names([base64.b64decode(key) for key in (config.dedup_key, *config.further_dedup_keys)]),
+            names=names(config),
             count_message=self.limiter.count_message,
             now=time.time,
+            accept_contact=self._accept_contact,
             doorbell_s=config.doorbell_s,
+            tells_presence=config.ack_presence,
         )
+        self._at_work: set[asyncio.Task[None]] = set()
         self._housekeeper = asyncio.create_task(keep_house())
         self.hub.start()
+
+    def _accept_contact(self, user_id: UUID, peer_id: UUID) -> None:
+        task = asyncio.create_task(_logged(run_in_database_thread(contacts.accept, user_id, peer_id)))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
 
     async def close(self) -> None:
         _nodes.pop(asyncio.get_running_loop(), None)
         self._housekeeper.cancel()
-        await asyncio.gather(self._housekeeper, return_exceptions=True)
+        await asyncio.gather(self._housekeeper, *self._at_work, return_exceptions=True)
         for part in (self.hub, self._mailbox, self.limiter):
             try:
                 await part.close()
             except Exception as error:  # noqa: BLE001 - the others end all the same
                 log.error("not closed in order", part=type(part).__name__, error=describe_error(error))
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - the next message to that person tries again
+        log.warning("contact not accepted", error=describe_error(error))
 
 
 _nodes: dict[asyncio.AbstractEventLoop, Node] = {}

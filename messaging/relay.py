@@ -35,8 +35,12 @@ class Relay:
     """Counts one message of a user; raises over the limit."""
     now: Callable[[], float]
     """Unix seconds."""
+    accept_contact: Callable[[UUID, UUID], None]
+    """Lets the second user write to the first, soon; never raises."""
     doorbell_s: float
     """Longest wait for other processes before the ack says `queued`."""
+    tells_presence: bool
+    """Whether an ack may say `delivered`."""
 
     def send(self, sender_id: UUID, message: ChatMessage) -> asyncio.Future[Ack]:
         """Store a message and say so. Nothing waits for a task of its own: this is the hot path.
@@ -69,6 +73,7 @@ class Relay:
         )
         return Letter(
             recipient_id=ids.recipient,
+            sender_id=ids.sender,
             name=current.name,
             body=current.body,
             pair=current.pair,
@@ -94,11 +99,17 @@ class _Delivery:
     def announce(self, outcome: Outcome) -> None:
         """Right after the commit, in commit order, whether anybody waits for the ack or not."""
         letter, hub = self.letter, self._relay.hub
+        if outcome.accepts_recipient:
+            self._relay.accept_contact(letter.sender_id, letter.recipient_id)
+        if outcome.is_request:
+            return
+        recipient_id, row_id, previous_id = letter.recipient_id, outcome.row_id, outcome.previous_id
+        is_unheard = outcome.is_unheard
         self._has_arrived = hub.hand_over(
-            letter.recipient_id, outcome.row_id, outcome.previous_id, self._frame
+            recipient_id, row_id, previous_id, self._frame, is_unheard=is_unheard
         )
         self._heard = hub.ring(
-            letter.recipient_id, outcome.row_id, outcome.previous_id, letter.name, letter.sealed
+            recipient_id, row_id, previous_id, letter.name, letter.sealed, is_unheard=is_unheard
         )
 
     def finish(self, put: asyncio.Future[Outcome]) -> None:
@@ -115,25 +126,27 @@ class _Delivery:
             self._acknowledge(put.result())
 
     def _acknowledge(self, outcome: Outcome) -> None:
-        if outcome.verdict is Verdict.REPEATED:
+        if outcome.verdict is Verdict.REPEATED and not outcome.is_request:
             # It waits since an earlier send.
             self._has_arrived, self._heard = self._relay.hub.remind(self.letter.recipient_id, outcome.row_id)
         elif outcome.verdict is Verdict.CONFIRMED:
             self._has_arrived = True
-        if self._has_arrived or self._heard is None or self._heard.done():
+        heard = self._heard if self._relay.tells_presence else None
+        if self._has_arrived or heard is None or heard.done():
             self._set_ack()
             return
         timer = self.ack.get_loop().call_later(self._relay.doorbell_s, self._set_ack)
-        self._heard.add_done_callback(lambda _heard: self._set_ack())
+        heard.add_done_callback(lambda _heard: self._set_ack())
         self.ack.add_done_callback(lambda _ack: timer.cancel())
 
     def _set_ack(self) -> None:
         if self.ack.done():
             return
+        is_delivered = self._relay.tells_presence and (self._has_arrived or self._is_heard())
         self.ack.set_result(
             Ack(
                 message_id=self._message_id,
-                status="delivered" if self._has_arrived or self._is_heard() else "queued",
+                status="delivered" if is_delivered else "queued",
                 timestamp=int(self._relay.now()),
             )
         )

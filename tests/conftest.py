@@ -20,6 +20,7 @@ from tests.services import TAKEN, postgresql, valkey
 TESTS = Path(__file__).parent
 LIVE = ("live", "faults", "load")
 PURE = (
+    "accounts/services/test_codes.py",
     "accounts/services/test_rules.py",
     "accounts/services/test_user_ids.py",
     "accounts/test_folding.py",
@@ -31,6 +32,8 @@ PURE = (
     "construct_site/test_errors.py",
     "construct_site/test_limits_meters.py",
     "construct_site/test_logs.py",
+    "construct_site/test_notices.py",
+    "construct_site/test_proxies.py",
     "construct_site/test_server_http.py",
     "construct_site/test_server_run.py",
     "construct_site/test_server_websocket.py",
@@ -50,6 +53,7 @@ PURE = (
     "messaging/test_subscriptions.py",
     "messaging/test_window.py",
     "repository",
+    "test_audit.py",
     "test_run.py",
 )
 

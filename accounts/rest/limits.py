@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 
 class UserLimit(BaseThrottle):
-    """Counts a request for its user under ``view.limits[method]``, where the view has such a row.
+    """Counts a request for its user under ``view.limits[method]``, where the view has such a row; HEAD is GET's.
 
     Raises ``ConstructError(RATE_LIMIT_EXCEEDED)``. Services count the other limits themselves.
     """
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         limits: dict[str, RateLimit] = getattr(view, "limits", {})
-        if limit := limits.get(request.method or ""):
+        # HEAD runs the same code as GET, and its status tells as much.
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        if limit := limits.get(method):
             async_to_sync(_hit)(limit, request)
         return True
 

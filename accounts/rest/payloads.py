@@ -46,6 +46,11 @@ class PasswordRequest(Payload):
     new_password = Text()
 
 
+class ResetRequest(Payload):
+    code = Text(help_text="As the server's operators gave it out.")
+    new_password = Text()
+
+
 class DeletionRequest(Payload):
     password = Text()
 

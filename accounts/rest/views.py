@@ -33,7 +33,7 @@ class LoginView(PublicEndpoint):
         "logIn",
         takes=payloads.LoginRequest,
         gives=payloads.GrantAnswer,
-        errors=[*OF_A_PASSWORD, ErrorCode.ACCOUNT_SUSPENDED],
+        errors=[*OF_A_PASSWORD, ErrorCode.ACCOUNT_SUSPENDED, ErrorCode.PASSWORD_RESET_REQUIRED],
         is_public=True,
     )
     def post(self, request: Request) -> Response:
@@ -103,6 +103,23 @@ class PasswordView(Endpoint):
             grant_of(request), asked["current_password"], asked["new_password"], peer_of(request)
         )
         return answer(payloads.RevokedAnswer, {"revoked": revoked})
+
+
+class ResetView(PublicEndpoint):
+    """Another password for who cannot log in."""
+
+    @describe(
+        "resetPassword",
+        takes=payloads.ResetRequest,
+        status=204,
+        errors=[*OF_A_PASSWORD, ErrorCode.WEAK_PASSWORD],
+        is_public=True,
+    )
+    def post(self, request: Request) -> Response:
+        """Redeem a reset code, which works once: set another password. All sessions end."""
+        asked = read_body(request, payloads.ResetRequest)
+        async_to_sync(authentication.reset_password)(asked["code"], asked["new_password"], peer_of(request))
+        return answer()
 
 
 class DeletionView(Endpoint):

@@ -14,12 +14,22 @@ from accounts.services.lifecycle import (
     create_account,
     delete_user,
     delete_user_of,
+    end_other_sessions_of,
     free_names,
     replace_password,
     update_account,
 )
 from accounts.services.matching import FoundUser
 from accounts.services.profile import Profile, read_profile, update_profile
+from accounts.services.reset_codes import (
+    FoundResetCode,
+    NewResetCode,
+    find_reset_code,
+    make_reset_code,
+    purge_reset_codes,
+    redeem_reset_code,
+    require_password_reset,
+)
 from accounts.services.rules import check_new_password, check_registration, parse_user_id
 from accounts.services.search import search_users
 from accounts.services.sessions import (
@@ -36,37 +46,51 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
+from accounts.services.work import Work, check_unused, check_work, make_challenge, purge_challenges, use_work
 
 __all__ = [
     "Credentials",
+    "FoundResetCode",
     "FoundUser",
     "Grant",
+    "NewResetCode",
     "Profile",
     "SessionFacts",
     "SessionIdentity",
+    "Work",
     "address_is_known",
     "approve_account",
     "approved_users",
     "check_invite",
     "check_new_password",
     "check_registration",
+    "check_unused",
+    "check_work",
     "create_account",
     "delete_user",
     "delete_user_of",
     "end_invites",
+    "end_other_sessions_of",
     "end_session",
     "find_credentials",
+    "find_reset_code",
     "free_names",
     "list_sessions",
     "live_sessions",
+    "make_challenge",
     "make_invite",
+    "make_reset_code",
     "open_session",
     "parse_user_id",
+    "purge_challenges",
     "purge_invites",
+    "purge_reset_codes",
     "purge_sessions",
     "read_profile",
+    "redeem_reset_code",
     "replace_hash",
     "replace_password",
+    "require_password_reset",
     "resume_session",
     "resume_sessions",
     "revoke_other_sessions",
@@ -75,4 +99,5 @@ __all__ = [
     "update_account",
     "update_profile",
     "use_invite",
+    "use_work",
 ]

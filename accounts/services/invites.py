@@ -1,13 +1,10 @@
 """Invites: codes that let people register while ``CONSTRUCT_REGISTRATION`` is `invite`.
 
-A code is ``construct_invite_`` and 128 random bits in URL-safe base64. It is shown
-once, to who made it; the database finds it by a keyed digest.
+What a code is, says :mod:`accounts.services.codes`.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -15,21 +12,18 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from accounts.models import Invite
-from construct_site.derivation import keyed_digest
+from accounts.services.codes import CodeKind
 from construct_site.errors import ConstructError, ErrorCode
 
-CODE_PREFIX = "construct_invite_"
-"""What secret scanners look for."""
-CODE_BYTES = 16
-_CODE = re.compile(CODE_PREFIX + r"[A-Za-z0-9_-]{22}")
+_CODES = CodeKind("construct_invite_", b"construct.invite")
 
 
 def make_invite(uses: int, life: timedelta, note: str = "") -> str:
     """Make an invite for `uses` registrations within `life`. Returns its code, which is told this once."""
-    code = CODE_PREFIX + secrets.token_urlsafe(CODE_BYTES)
+    code = _CODES.make()
     now = timezone.now()
     Invite.objects.create(
-        digest=_digest(code), uses_left=uses, created_at=now, expires_at=now + life, note=note
+        digest=_CODES.digest(code), uses_left=uses, created_at=now, expires_at=now + life, note=note
     )
     return code
 
@@ -63,10 +57,4 @@ def purge_invites(now: datetime) -> int:
 
 
 def _usable(code: str) -> QuerySet[Invite]:
-    if not _CODE.fullmatch(code):
-        return Invite.objects.none()
-    return Invite.objects.filter(digest=_digest(code), uses_left__gt=0, expires_at__gt=timezone.now())
-
-
-def _digest(code: str) -> bytes:
-    return keyed_digest(b"construct.invite", code.encode())
+    return Invite.objects.filter(digest=_CODES.digest(code), uses_left__gt=0, expires_at__gt=timezone.now())

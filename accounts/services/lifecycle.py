@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.folding import fold
-from accounts.models import FormerName, User
+from accounts.models import FormerName, ResetCode, Session, User
 from accounts.services.credentials import Credentials
 from accounts.services.sessions import revoke_other_sessions, revoke_sessions
 from construct_site.derivation import keyed_digest
@@ -70,20 +70,49 @@ def approved_users(user_ids: Collection[UUID]) -> set[UUID]:
 
 
 def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:
-    """Store another password's hash and end the other sessions, all but `kept`. Returns how many it ended.
+    """Store another password's hash and end the sessions, all but `kept`, and a reset code. Returns how many sessions.
 
     Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed since
     `credentials` were looked up; then nothing has changed.
     """
-    with transaction.atomic():
-        # In the order of update_account.
-        ended = revoke_other_sessions(credentials.id, kept)
+
+    def replace() -> None:
         current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
         if not current.update(password=encoded):
             raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-        # A login with the former password may have opened one before this transaction held the account.
-        ended += revoke_other_sessions(credentials.id, kept)
-    return ended
+        ResetCode.objects.filter(user_id=credentials.id).delete()
+
+    return change_access(credentials.id, replace, kept=kept)
+
+
+def change_access(user_id: UUID, change: Callable[[], None], *, kept: UUID | None = None) -> int:
+    """Have `change` write the account, and end its sessions, all but `kept`. Returns how many that ended.
+
+    One transaction: what `change` raises leaves everything as it was. No session that a
+    login opens by the former state of the account outlives it.
+    """
+    with transaction.atomic():
+        # In the order of update_account.
+        ended = revoke_other_sessions(user_id, kept)
+        change()
+        # A login may have opened one before `change` held the account.
+        return ended + revoke_other_sessions(user_id, kept)
+
+
+def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int:
+    """End the sessions, all but `kept`, of the account whose password was checked just now. Returns how many it ended.
+
+    Within the caller's transaction. Until that ends, the account is held: no login opens another session of
+    it, and its password stays. Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed
+    since `credentials` were looked up.
+    """
+
+    def hold() -> None:
+        held = User.objects.select_for_update(no_key=True)
+        if not held.filter(pk=credentials.id, password=credentials.encoded_password).first():
+            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+
+    return change_access(credentials.id, hold, kept=kept)
 
 
 def delete_user(user: User) -> None:
@@ -94,6 +123,10 @@ def delete_user(user: User) -> None:
         FormerName.objects.update_or_create(
             digest=_name_digest(fold(user.username)), defaults={"free_at": free_at}
         )
+        # In the order of update_account. Whoever holds the account at the moment, a login or the making
+        # of a reset code, ends first: what it stored goes with the rest.
+        Session.objects.filter(user=user).delete()
+        User.objects.select_for_update().filter(pk=user.pk).first()
         user.delete()
 
 

@@ -2,7 +2,7 @@
 
 An index gives the candidates of a statement; at most :data:`MOST_SORTED` of them are put in order,
 and at most :data:`MOST_RESULTS` are read whole. The indexes leave out who is not to be found
-(migration 0005): whether somebody hides under a name takes no time.
+(migration 0007): whether somebody hides under a name takes no time.
 """
 
 from __future__ import annotations

@@ -54,13 +54,16 @@ def checked_display_name(text: str) -> str:
 
 
 def checked_bio(text: str) -> str:
+    """As :func:`checked_prose`."""
+    return checked_prose("bio", text, BIO_CHARS)
+
+
+def checked_prose(field: str, text: str, most: int) -> str:
     """`text` without outer white space. It may have line breaks; raises ``ConstructError(VALIDATION_FAILED)``."""
-    bio = text.strip()
-    if len(bio) > BIO_CHARS or {unicodedata.category(each) for each in bio if each != "\n"} & NO_CONTROLS:
-        raise invalid(
-            "bio", f"A bio has at most {BIO_CHARS} characters, line breaks but no control characters."
-        )
-    return bio
+    prose = text.strip()
+    if len(prose) > most or {unicodedata.category(each) for each in prose if each != "\n"} & NO_CONTROLS:
+        raise invalid(field, f"At most {most} characters, line breaks but no control characters.")
+    return prose
 
 
 def checked_avatar_url(text: str) -> str:

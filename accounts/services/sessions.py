@@ -57,9 +57,14 @@ class SessionIdentity:
 
 
 def open_session(user: User, peer: Peer) -> Grant:
-    """Open a session of `user`, who proved who they are. Raises ``ConstructError(ACCOUNT_SUSPENDED)``."""
+    """Open a session of `user`, who proved who they are.
+
+    Raises ``ConstructError``: ACCOUNT_SUSPENDED, PASSWORD_RESET_REQUIRED.
+    """
     if not user.is_active:
         raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
+    if user.must_reset_password:
+        raise ConstructError(ErrorCode.PASSWORD_RESET_REQUIRED)
     token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     now = timezone.now()
     session_id = uuid4()

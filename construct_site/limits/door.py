@@ -25,6 +25,8 @@ class LoginDoor:
       time, up to 15 minutes. 15 minutes after the door could be tried again, all
       is forgotten.
     - Names count casefolded, and whether they exist or not.
+    - Who comes without a name (with a reset code) is guarded by the address's count
+      alone, which no success clears.
     - An address known to have had a good session of that user is guarded by a
       count of its own alone, so nobody else's failures shut it out.
     - A check takes a place before the password is looked at, and there are only
@@ -38,7 +40,7 @@ class LoginDoor:
         self._shared = SharedAttempts(store) if store else None
         self._memory = MemoryAttempts()
 
-    async def check(self, name: str, address: str, *, known: bool) -> None:
+    async def check(self, name: str | None, address: str, *, known: bool) -> None:
         """Take a place. Raises RATE_LIMIT_EXCEEDED when the door is shut or no place came free."""
         if not settings.CONSTRUCT.limits_on:
             return
@@ -53,13 +55,15 @@ class LoginDoor:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def failed(self, name: str, address: str, *, known: bool) -> None:
+    async def failed(self, name: str | None, address: str, *, known: bool) -> None:
         await self._leave(name, address, known, Outcome.FAILED)
 
-    async def succeeded(self, name: str, address: str, *, known: bool) -> None:
-        await self._leave(name, address, known, Outcome.SUCCEEDED)
+    async def succeeded(self, name: str | None, address: str, *, known: bool) -> None:
+        # A success clears the first guard's count. Without a name that is the address's, which stands for everybody.
+        outcome = Outcome.ABANDONED if name is None else Outcome.SUCCEEDED
+        await self._leave(name, address, known, outcome)
 
-    async def abandoned(self, name: str, address: str, *, known: bool) -> None:
+    async def abandoned(self, name: str | None, address: str, *, known: bool) -> None:
         await self._leave(name, address, known, Outcome.ABANDONED)
 
     async def _enter(self, guards: list[Guard]) -> float:
@@ -72,7 +76,7 @@ class LoginDoor:
                 pass
         return self._memory.enter(guards, now)
 
-    async def _leave(self, name: str, address: str, known: bool, outcome: Outcome) -> None:
+    async def _leave(self, name: str | None, address: str, known: bool, outcome: Outcome) -> None:
         if not settings.CONSTRUCT.limits_on:
             return
         guards, now = _guards(name, address, known=known), time.time()
@@ -87,14 +91,17 @@ class LoginDoor:
         self._memory.leave(guards, outcome, now)
 
 
-def _guards(name: str, address: str, *, known: bool) -> list[Guard]:
-    """The counts that guard an attempt; the first is the one of the name at the address."""
-    config, name, address = settings.CONSTRUCT, name.casefold(), address_group(address)
-    pair_limit = config.failed_logins_per_name_address
+def _guards(name: str | None, address: str, *, known: bool) -> list[Guard]:
+    """The counts that guard an attempt; the first is the one of the name at the address, where there is a name."""
+    config, address = settings.CONSTRUCT, address_group(address)
+    of_address = Guard(counter_key("login-address", address), config.failed_logins_per_address)
+    if name is None:
+        return [of_address]
+    name, pair_limit = name.casefold(), config.failed_logins_per_name_address
     if known:
         return [Guard(counter_key("login-known", name, address), pair_limit)]
     return [
         Guard(counter_key("login-name-address", name, address), pair_limit),
-        Guard(counter_key("login-address", address), config.failed_logins_per_address),
+        of_address,
         Guard(counter_key("login-name", name), config.failed_logins_per_name),
     ]

@@ -64,25 +64,25 @@ class Limiter:
         """
         self._messages.count(user_id)
 
-    async def check_login(self, name: str, address: str, known: bool) -> None:
+    async def check_login(self, name: str | None, address: str, known: bool) -> None:
         """Ask for one attempt to log in as `name` from `address`, before the password is looked at.
 
-        `known`: that user has had a good session from this address. A passed
-        check must be followed by :meth:`record_login`,
-        :meth:`record_failed_login` or :meth:`abandon_login` with the same
-        arguments. Raises RATE_LIMIT_EXCEEDED. See :class:`LoginDoor`.
+        `name` is None where a reset code stands for name and password. `known`: that
+        user has had a good session from this address. A passed check must be followed by
+        :meth:`record_login`, :meth:`record_failed_login` or :meth:`abandon_login` with the
+        same arguments. Raises RATE_LIMIT_EXCEEDED. See :class:`LoginDoor`.
         """
         await self._door.check(name, address, known=known)
 
-    async def record_failed_login(self, name: str, address: str, known: bool) -> None:
-        """The attempt failed: wrong password or no such user."""
+    async def record_failed_login(self, name: str | None, address: str, known: bool) -> None:
+        """The attempt failed: wrong password, no such user or no such reset code."""
         await self._door.failed(name, address, known=known)
 
-    async def record_login(self, name: str, address: str, known: bool) -> None:
-        """The password was right: clears the failures of this name from this address."""
+    async def record_login(self, name: str | None, address: str, known: bool) -> None:
+        """The attempt succeeded: clears the failures of this name, if there is one, from this address."""
         await self._door.succeeded(name, address, known=known)
 
-    async def abandon_login(self, name: str, address: str, known: bool) -> None:
+    async def abandon_login(self, name: str | None, address: str, known: bool) -> None:
         """The attempt ended without a verdict (SERVER_BUSY, the database away): counts as nothing."""
         await self._door.abandoned(name, address, known=known)
 

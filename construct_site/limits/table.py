@@ -20,6 +20,9 @@ class RateLimit(StrEnum):
     ROTATIONS = "rotations"
     SEARCHES = "searches"
     BUNDLES = "bundles"
+    CONTACTS = "contacts"
+    REPORTS = "reports"
+    EXPORTS = "exports"
     REGISTRATIONS = "registrations"
 
 
@@ -51,6 +54,11 @@ TABLE: dict[RateLimit, Row] = {
         ),
     ),
     RateLimit.BUNDLES: Row("key requests", lambda config: (Allowance(config.bundles_per_hour, HOUR_S),)),
+    RateLimit.CONTACTS: Row(
+        "requests about contacts", lambda config: (Allowance(config.contact_requests_per_hour, HOUR_S),)
+    ),
+    RateLimit.REPORTS: Row("reports", lambda config: (Allowance(config.reports_per_day, DAY_S),)),
+    RateLimit.EXPORTS: Row("exports", lambda config: (Allowance(config.exports_per_day, DAY_S),)),
     RateLimit.REGISTRATIONS: Row(
         "registrations from this address",
         lambda config: (Allowance(config.registrations_per_hour, HOUR_S),),

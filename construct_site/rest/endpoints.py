@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -28,8 +29,10 @@ class PublicEndpoint(Endpoint):
     permission_classes = ()
 
 
-Method = TypeVar("Method", bound=Callable[..., Response])
+Method = Callable[..., Response]
 
+NOT_STORED = {"Cache-Control": "no-store"}
+"""For every answer that tells something: no cache keeps it."""
 OF_A_BODY = (
     ErrorCode.INVALID_FORMAT,
     ErrorCode.MESSAGE_TOO_LARGE,
@@ -50,25 +53,37 @@ def describe(
     errors: Iterable[ErrorCode] = (),
     is_public: bool = False,
 ) -> Callable[[Method], Method]:
-    """Put a view's method into the schema.
+    """Put a view's method into the schema, and have it refuse what it does not take.
 
     `operation` is its name there; it can end in `errors`, and in those that follow from
-    the other arguments.
+    the other arguments. Without `takes` a body has no fields, without `query` a query
+    string has none: one that is sent all the same was meant to do something.
     """
-    codes = [*errors, ErrorCode.SERVER_ERROR]
-    codes += OF_A_BODY if takes else ()
-    codes += [ErrorCode.VALIDATION_FAILED] if query else ()
+    codes = [*errors, ErrorCode.SERVER_ERROR, *OF_A_BODY]
     codes += () if is_public else OF_A_SESSION
     responses: dict[int, Any] = {status: OpenApiResponse(gives, description="Done.")}
     for http_status, rows in sorted(_by_status(codes).items()):
         responses[http_status] = OpenApiResponse(ErrorAnswer, description=" · ".join(rows))
-    return extend_schema(
+    tell = extend_schema(
         operation_id=operation,
         request=takes,
         parameters=[query] if query else None,
         responses=responses,
         auth=[] if is_public else None,
     )
+
+    def decorate(method: Method) -> Method:
+        @wraps(method)
+        def strict(view: APIView, request: Request, **captured: Any) -> Response:
+            if takes is None:
+                read_body(request, Payload)
+            if query is None:
+                read_query(request, Payload)
+            return method(view, request, **captured)
+
+        return tell(strict)
+
+    return decorate
 
 
 def _by_status(codes: Iterable[ErrorCode]) -> dict[int, list[str]]:
@@ -97,7 +112,6 @@ def _read(kind: type[Payload], data: Any) -> dict[str, Any]:
 
 def answer(kind: type[Payload] | None = None, value: object = None, status: int = 200) -> Response:
     """`value` in the form of `kind`; without one, 204. No cache keeps it."""
-    headers = {"Cache-Control": "no-store"}
     if kind is None:
-        return Response(status=204, headers=headers)
-    return Response(kind(value).data, status=status, headers=headers)
+        return Response(status=204, headers=NOT_STORED)
+    return Response(kind(value).data, status=status, headers=NOT_STORED)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from math import ceil
 from typing import Any
 
 import structlog
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import add_never_cache_headers
+from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -54,10 +57,15 @@ def _as_construct_error(error: Exception) -> ConstructError | None:
 
 
 def body_of(error: ConstructError, request: HttpRequest) -> dict[str, Any]:
-    """`code`, `message`, `fields` of what is not valid, and `requestId` where the client gave the request one."""
+    """`code`, `message`, `requestId` where the client gave the request one, and what the error carries besides.
+
+    That is `fields` of what is not valid, or the `work` that is asked for.
+    """
     body: dict[str, Any] = {"code": error.code.value, "message": error.text}
     if error.fields is not None:
         body["fields"] = error.fields
+    if error.challenge is not None:
+        body["work"] = asdict(error.challenge)
     request_id = request.headers.get(REQUEST_ID_HEADER, "")
     if 0 < len(request_id) <= REQUEST_ID_CHARS and request_id.isprintable():
         body["requestId"] = request_id
@@ -76,8 +84,31 @@ def headers_of(error: ConstructError) -> dict[str, str]:
 @csrf_exempt
 def no_such_endpoint(request: HttpRequest) -> JsonResponse:
     """For every path under ``/api/`` that is none, whatever the method."""
-    error = ConstructError(ErrorCode.NOT_FOUND)
-    response = JsonResponse(body_of(error, request), status=ERRORS[error.code].http_status)
+    return _answer_outside(ErrorCode.NOT_FOUND, request)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses before a view is found, a foreign Host for one: a row of the table under ``/api/``."""
+    if _is_of_api(request):
+        return _answer_outside(ErrorCode.INVALID_FORMAT, request)
+    return defaults.bad_request(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The same of a fault that no view foresaw. The log gets the class; Django's own line would name the path."""
+    if error := sys.exception():
+        log.error("request failed", error=describe_error(error))
+    if _is_of_api(request):
+        return _answer_outside(ErrorCode.SERVER_ERROR, request)
+    return defaults.server_error(request)
+
+
+def _is_of_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _answer_outside(code: ErrorCode, request: HttpRequest) -> JsonResponse:
+    response = JsonResponse(body_of(ConstructError(code), request), status=ERRORS[code].http_status)
     add_never_cache_headers(response)
     return response
 

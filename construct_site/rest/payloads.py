@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
+
+UNKNOWN_TOLD = 20
+"""Unknown fields of a body that an answer names: a body of names would make one several times its size."""
 
 
 class Payload(serializers.Serializer[Any]):
@@ -25,7 +29,7 @@ class Payload(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
             raise serializers.ValidationError(
-                {name: [self.error_messages["unknown"]] for name in sorted(unknown)}
+                {name: [self.error_messages["unknown"]] for name in sorted(unknown)[:UNKNOWN_TOLD]}
             )
         return super().to_internal_value(data)
 
@@ -60,14 +64,30 @@ class UnixSeconds(serializers.IntegerField):
         return int(value.timestamp())
 
 
+class Base64(Text):
+    """Bytes in padded standard base64. Only in answers."""
+
+    def to_representation(self, value: bytes | memoryview) -> str:  # type: ignore[override] # as above
+        return base64.b64encode(value).decode()
+
+
+class ChallengeAnswer(Payload):
+    """To solve for a registration: SHA-256 of `challenge:nonce` is to begin with so many zero bits."""
+
+    challenge = Text()
+    bits = serializers.IntegerField()
+    expires = serializers.IntegerField(help_text="Unix seconds.")
+
+
 class ErrorAnswer(Payload):
-    """Every refusal. `fields` stands beside VALIDATION_FAILED."""
+    """Every refusal. `fields` stands beside VALIDATION_FAILED, `work` beside WORK_REQUIRED and INVALID_WORK."""
 
     code = Text()
     message = Text()
     request_id = Text(required=False, help_text="The X-Request-ID of the request.")
     # Named so because the base class has a `fields` of its own.
     fields_ = serializers.DictField(child=serializers.ListField(child=Text()), required=False)
+    work = ChallengeAnswer(required=False)
 
 
 def camelcase(name: str) -> str:

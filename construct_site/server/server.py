@@ -17,8 +17,9 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from construct_site.env import Config
+from construct_site.health import DRAINING_EXTENSION
 from construct_site.logs import describe_error
-from construct_site.server.http import LimitedWebRequest
+from construct_site.server.http import LimitedChannel, LimitedWebRequest
 from construct_site.server.listening import CannotServe
 from construct_site.server.websocket import (
     DIRECT_EXTENSION,
@@ -74,6 +75,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         self._ports: list[Any] = []
         self._lifespan = _Lifespan(application, self._on_started, self._fail)
         self._failure: str | None = None
+        self._is_draining = False
 
     def run(self) -> None:
         super().run()
@@ -91,6 +93,8 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
             failByDrop=False,
             closeHandshakeTimeout=_CLOSE_HANDSHAKE_S,
         )
+        self.http_factory.protocol = LimitedChannel
+        self.http_factory.timeOut = self._config.http_arrival_s
         build = self.http_factory.buildProtocol
         self.http_factory.buildProtocol = partial(_build_limited, build)
         self._listen()
@@ -106,6 +110,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if not isinstance(protocol, ConstructWebSocketProtocol):
+            scope |= {"extensions": {DRAINING_EXTENSION: {}} if self._is_draining else {}}
             return super().create_application(protocol, scope)
         scope |= {
             "asgi": {"version": "3.0"},
@@ -147,6 +152,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         return Deferred.fromCoroutine(self._end())
 
     async def _end(self) -> None:
+        self._is_draining = True
         for port in self._ports:
             await port.stopListening()
         await Deferred.fromFuture(asyncio.ensure_future(self._end_applications()))

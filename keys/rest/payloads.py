@@ -15,6 +15,12 @@ class RegistrationRequest(Payload):
     invite_code = Text(
         required=False, allow_null=True, default=None, help_text="Where the server asks for one."
     )
+    work = Text(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="`challenge:nonce`, where the server tells a challenge (`registrationWork`).",
+    )
 
 
 class BundleAnswer(Payload):

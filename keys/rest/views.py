@@ -38,6 +38,8 @@ class RegistrationView(PublicEndpoint):
             ErrorCode.REGISTRATION_CLOSED,
             ErrorCode.INVITE_REQUIRED,
             ErrorCode.INVALID_INVITE,
+            ErrorCode.WORK_REQUIRED,
+            ErrorCode.INVALID_WORK,
             ErrorCode.REGISTRATION_FAILED,
             ErrorCode.RATE_LIMIT_EXCEEDED,
             ErrorCode.SERVER_BUSY,
@@ -72,7 +74,7 @@ class PrekeyView(Endpoint):
 
     @describe("readPrekey", gives=payloads.PrekeyAnswer, errors=[ErrorCode.USER_NOT_FOUND])
     def get(self, request: Request) -> Response:
-        """Tell the age of the own prekey, and the fingerprint of the keys that never change."""
+        """Tell the age of the own prekey, and the fingerprint of the keys that a rotation keeps."""
         return answer(payloads.PrekeyAnswer, services.prekey_status(grant_of(request).user_id))
 
     @describe(

@@ -18,10 +18,13 @@ from itertools import count
 from types import TracebackType
 from typing import Self, TypeVar
 
+from msgspec import structs
+
 from messaging.client.backoff import delay_s
 from messaging.client.connection import Connection
 from messaging.client.faults import ClientClosed, ClientFault, ConnectionLost, RequestRefused, SessionEnded
 from messaging.client.inbox import Inbox
+from messaging.client.work import solve
 from messaging.protocol.messages import (
     Ack,
     ChatMessage,
@@ -50,6 +53,8 @@ REQUEST_S = 15.0
 UNACKED_MAX = 64
 """The server works on as many requests of a socket at once."""
 WAITING_MAX = 1024
+WORK_BITS_MAX = 24
+"""17 million hashes on average: half a minute."""
 REMEMBERED_MAX = 10_000
 
 R = TypeVar("R", bound=Payload)
@@ -77,6 +82,7 @@ class ConstructClient:
         request_s: float = REQUEST_S,
         unacked_max: int = UNACKED_MAX,
         waiting_max: int = WAITING_MAX,
+        work_bits_max: int = WORK_BITS_MAX,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.user_id: str | None = None
@@ -84,6 +90,7 @@ class ConstructClient:
         self._url = url
         self._receipts = receipts
         self._request_s = request_s
+        self._work_bits_max = work_bits_max
         self._chance = chance
         self._inbox = Inbox(waiting_max, REMEMBERED_MAX)
         self._room = asyncio.Semaphore(unacked_max)
@@ -130,7 +137,8 @@ class ConstructClient:
     ) -> RegisterSuccess:
         """Make an account and log in. `public_key` is an encoded bundle (:mod:`keys.bundle`).
 
-        `invite_code`: where the server asks for one.
+        `invite_code`: where the server asks for one. Proof of work, where it asks for that,
+        is found and brought, unless it would be of more than `work_bits_max` bits.
         """
         payload = Register(
             username=username,
@@ -140,7 +148,13 @@ class ConstructClient:
             invite_code=invite_code,
             receipts=self._receipts,
         )
-        success = await self._request(payload, RegisterSuccess)
+        try:
+            success = await self._request(payload, RegisterSuccess)
+        except RequestRefused as refused:
+            if refused.challenge is None or refused.challenge.bits > self._work_bits_max:
+                raise
+            work = await solve(refused.challenge)
+            success = await self._request(structs.replace(payload, work=work), RegisterSuccess)
         self._remember(success.user_id, success.session_token)
         return success
 

@@ -229,5 +229,5 @@ def _answers(message: ServerMessage, request: Request) -> bool:
 
 def _outcome(message: ServerMessage) -> ServerMessage | Exception:
     if isinstance(message, Error):
-        return RequestRefused(message.code, message.message)
+        return RequestRefused(message.code, message.message, message.work)
     return SessionEnded() if isinstance(message, SessionExpired) else message

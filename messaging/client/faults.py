@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from construct_site.errors import ERRORS, ErrorCode
+from construct_site.proof_of_work import Challenge
 
 
 class ClientFault(Exception):
@@ -25,12 +26,14 @@ class RequestRefused(ClientFault):
     """The server's ``error``.
 
     ``code`` is the wire's, also one that this version does not know; ``text`` is for people.
+    ``challenge`` stands beside a refusal for want of proof of work.
     """
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, challenge: Challenge | None = None) -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text
+        self.challenge = challenge
 
     @property
     def may_retry(self) -> bool:

@@ -22,6 +22,7 @@ async def register(socket: SocketSession, payload: messages.Register) -> message
         payload.public_key,
         socket.peer,
         invite_code=payload.invite_code,
+        work=payload.work,
     )
     return await _enter(socket, grant, payload.receipts, messages.RegisterSuccess)
 

@@ -25,6 +25,8 @@ class Letter(msgspec.Struct, frozen=True, gc=False):
     """A message on its way into the mailbox. `name`, `body` and `pair` are its digests under the current key."""
 
     recipient_id: UUID
+    sender_id: UUID
+    """Decides whether the recipient hears it; not stored."""
     name: bytes
     body: bytes
     pair: bytes
@@ -54,13 +56,19 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The row, where the message waits."""
     previous_id: int = 0
     """For a stored letter: the newest row of the same pair that waited when it was stored; 0: none did."""
+    is_request: bool = False
+    """The row waits until the recipient accepts the sender: no connection is handed it."""
+    is_unheard: bool = False
+    """For a stored letter: the recipient blocked the sender. Connections are handed it and do not write it."""
+    accepts_recipient: bool = False
+    """For a stored letter: the sender lets accepted people alone write, and the recipient is not one of them yet."""
 
 
-def judge_repeat(row_id: int, *, is_same_body: bool, waits: bool) -> Outcome:
+def judge_repeat(row_id: int, *, is_same_body: bool, waits: bool, is_request: bool) -> Outcome:
     """What becomes of a letter whose name is stored already."""
     if not is_same_body:
         return Outcome(Verdict.CONFLICTING)
-    return Outcome(Verdict.REPEATED, row_id) if waits else Outcome(Verdict.CONFIRMED)
+    return Outcome(Verdict.REPEATED, row_id, is_request=is_request) if waits else Outcome(Verdict.CONFIRMED)
 
 
 class WaitingRow(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +77,8 @@ class WaitingRow(msgspec.Struct, frozen=True, gc=False):
     row_id: int
     name: bytes
     sealed: bytes
+    is_unheard: bool = False
+    """Its sender is blocked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,9 @@ class Caps:
     messages: int
     bytes: int
     sender_share: int
+    """One sender fills at most one part in so many."""
+    request_share: int = 2
+    """So do all together who are not accepted, where that matters."""
 
     @property
     def sender_messages(self) -> int:
@@ -95,3 +108,11 @@ class Caps:
     @property
     def sender_bytes(self) -> int:
         return self.bytes // self.sender_share
+
+    @property
+    def request_messages(self) -> int:
+        return self.messages // self.request_share
+
+    @property
+    def request_bytes(self) -> int:
+        return self.bytes // self.request_share

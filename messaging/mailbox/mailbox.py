@@ -53,7 +53,7 @@ class _Put:
     def end(self, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.STORED:
             self._announce(outcome)
-            repeated = Outcome(Verdict.REPEATED, outcome.row_id)
+            repeated = Outcome(Verdict.REPEATED, outcome.row_id, is_request=outcome.is_request)
         else:
             repeated = outcome
         if not self.future.done():

@@ -8,13 +8,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 from django.db import InternalError, OperationalError, connection
 
 from messaging.mailbox.arrays import ByteaArray, Int8Array, UuidArray, teach
 from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Verdict, judge_repeat
-from messaging.mailbox.store import BUNDLE_TABLE, TABLE, Store, paging_sql
+from messaging.mailbox.store import (
+    BUNDLE_TABLE,
+    CONTACT_TABLE,
+    NOT_PENDING,
+    POLICY_TABLE,
+    TABLE,
+    Store,
+    paging_sql,
+)
 
 _PAGE = paging_sql("id <> ALL(%b::bigint[])")
 _MAKE_STUBS = f"""
@@ -22,24 +31,41 @@ UPDATE {TABLE} SET recipient_id = NULL, pair = NULL, frame = NULL, size = NULL, 
 WHERE id = ANY(%b::bigint[]) AND recipient_id IS NOT NULL
 """  # noqa: S608 - table names only
 
-_LOCK_BUNDLES = (
-    f"SELECT user_id FROM {BUNDLE_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[]) FOR KEY SHARE"  # noqa: S608
-)
+_LOCK_BUNDLES = f"""
+SELECT user_id FROM {BUNDLE_TABLE}
+WHERE user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY SHARE
+"""  # noqa: S608 - table names only
+_POLICIES = f"SELECT user_id, accepted_only, version FROM {POLICY_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[])"  # noqa: S608
 
 # The lock on a recipient's bundle is what the mailbox has instead of a foreign key, whose check of each single
 # row was half of the statement's cost: while a batch is under way no recipient of it is deleted, and whoever
 # deletes one waits, then has the rows deleted that came meanwhile (the trigger of migration 0002).
-# The lateral join has each recipient's rows found by the index, whatever the planner believes of the table.
+# The lateral joins have each recipient's rows, and each name's, found by the index, whatever the planner believes
+# of the table; LIMIT keeps it from reading all rows into a hash, cheap on the empty table that it may have planned for.
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
 # letter comes back with neither a row nor an earlier one, and is asked for again.
+# So is one whose recipient's contacts changed after the snapshot: the locked policy is the newest, `seen` is the
+# snapshot's. Who accepts somebody therefore finds all that waits from there, or the message finds the acceptance.
+# Bundles are locked before policies, by all who lock both.
 _PUT = f"""
 WITH letter AS (
     SELECT * FROM unnest(
-        %(recipient_id)b::uuid[], %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[], %(frame)b::bytea[]
-    ) WITH ORDINALITY AS t (recipient_id, name, body, pair, frame, ordinal)
+        %(recipient_id)b::uuid[], %(sender_id)b::uuid[],
+        %(name)b::bytea[], %(body)b::bytea[], %(pair)b::bytea[], %(frame)b::bytea[]
+    ) WITH ORDINALITY AS t (recipient_id, sender_id, name, body, pair, frame, ordinal)
 ), bundle AS MATERIALIZED (
     {_LOCK_BUNDLES}
+), policy AS MATERIALIZED (
+    {_POLICIES} AND (SELECT count(*) FROM bundle) > 0 FOR SHARE
+), request_fill AS MATERIALIZED (
+    SELECT policy.user_id, waiting.*
+    FROM policy
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes
+        FROM {TABLE} WHERE recipient_id = policy.user_id AND is_request
+    ) waiting
+    WHERE policy.accepted_only
 ), share AS MATERIALIZED (
     SELECT recipient.recipient_id, waiting.*
     FROM (SELECT DISTINCT recipient_id FROM letter) recipient
@@ -56,27 +82,54 @@ WITH letter AS (
         earlier.id AS earlier_id,
         earlier.body AS earlier_body,
         earlier.recipient_id IS NOT NULL AS earlier_waits,
+        earlier.is_request AS earlier_is_request,
+        policy.version IS NOT DISTINCT FROM seen.version AS is_current,
+        coalesce(said.is_blocked, false) AS is_unheard,
+        coalesce(policy.accepted_only, false) AND NOT coalesce(said.is_accepted, false)
+            AND letter.sender_id <> letter.recipient_id AS is_request,
+        own.user_id IS NOT NULL AND NOT coalesce(own_word.is_accepted, false)
+            AND letter.sender_id <> letter.recipient_id AS accepts_recipient,
         coalesce(share.newest_id, 0) AS previous_id,
         coalesce(fill.messages, 0) < %(cap_messages)s AND coalesce(fill.bytes, 0) < %(cap_bytes)s
             AND coalesce(share.messages, 0) < %(share_messages)s AND coalesce(share.bytes, 0) < %(share_bytes)s
-            AS has_room
+            AS has_room,
+        coalesce(request_fill.messages, 0) < %(request_messages)s
+            AND coalesce(request_fill.bytes, 0) < %(request_bytes)s AS requests_have_room
     FROM letter
     LEFT JOIN bundle ON bundle.user_id = letter.recipient_id
-    LEFT JOIN {TABLE} earlier ON earlier.name = letter.name
+    LEFT JOIN LATERAL (
+        SELECT id, body, recipient_id, is_request FROM {TABLE} WHERE name = letter.name LIMIT 1
+    ) earlier ON TRUE
     LEFT JOIN fill ON fill.recipient_id = letter.recipient_id
     LEFT JOIN share ON share.recipient_id = letter.recipient_id AND share.pair = letter.pair
+    LEFT JOIN policy ON policy.user_id = letter.recipient_id
+    LEFT JOIN request_fill ON request_fill.user_id = policy.user_id
+    LEFT JOIN LATERAL (
+        SELECT version FROM {POLICY_TABLE} WHERE user_id = policy.user_id LIMIT 1
+    ) seen ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT is_accepted, is_blocked FROM {CONTACT_TABLE}
+        WHERE owner_id = policy.user_id AND peer_id = letter.sender_id LIMIT 1
+    ) said ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT user_id FROM {POLICY_TABLE} WHERE user_id = letter.sender_id AND accepted_only LIMIT 1
+    ) own ON TRUE
+    LEFT JOIN LATERAL (
+        SELECT is_accepted FROM {CONTACT_TABLE}
+        WHERE owner_id = own.user_id AND peer_id = letter.recipient_id LIMIT 1
+    ) own_word ON TRUE
 ), stored AS (
-    INSERT INTO {TABLE} (recipient_id, name, body, pair, frame, size, stored_at)
-    SELECT recipient_id, name, body, pair, frame, octet_length(frame), %(now)s
+    INSERT INTO {TABLE} (recipient_id, name, body, pair, frame, size, stored_at, is_request, is_unheard)
+    SELECT recipient_id, name, body, pair, frame, octet_length(frame), %(now)s, is_request, is_unheard
     FROM judged
-    WHERE is_known AND has_room AND earlier_id IS NULL
+    WHERE is_known AND has_room AND (requests_have_room OR NOT is_request) AND is_current AND earlier_id IS NULL
     ORDER BY ordinal
     ON CONFLICT (name) DO NOTHING
     RETURNING id, name
 )
-SELECT judged.name, stored.id, judged.previous_id, judged.is_known, judged.has_room,
-       judged.earlier_id, judged.earlier_body, judged.earlier_waits
-FROM judged LEFT JOIN stored ON stored.name = judged.name
+SELECT name, stored.id, previous_id, is_known, is_current, has_room AND (requests_have_room OR NOT is_request),
+       earlier_id, earlier_body, earlier_waits, earlier_is_request, is_request, is_unheard, accepts_recipient
+FROM judged LEFT JOIN stored USING (name)
 """  # noqa: S608 - table names only
 
 _CONNECT_S = 5
@@ -97,7 +150,9 @@ class PostgresqlStore(Store):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(_LOCK, [_PAIR_LOCKS, _pair_locks(letters)])
         # Before any row: a deletion that has a bundle waits for rows, in its trigger, and would never get these.
-        _run(_LOCK_BUNDLES, {"recipient_id": UuidArray(letter.recipient_id for letter in letters)})
+        recipients = {"recipient_id": UuidArray(letter.recipient_id for letter in letters)}
+        _run(_LOCK_BUNDLES, recipients)
+        _run(f"{_POLICIES} FOR SHARE", recipients)
 
     def _store(self, letters: Sequence[Letter], caps: Caps, now: datetime) -> list[Outcome]:
         storing = _storing(letters, caps, now)
@@ -195,6 +250,7 @@ def _storing(
     while missing:
         rows = yield {
             "recipient_id": UuidArray(letter.recipient_id for letter in missing),
+            "sender_id": UuidArray(letter.sender_id for letter in missing),
             "name": ByteaArray([letter.name for letter in missing]),
             "body": ByteaArray([letter.body for letter in missing]),
             "pair": ByteaArray([letter.pair for letter in missing]),
@@ -203,6 +259,8 @@ def _storing(
             "cap_bytes": caps.bytes,
             "share_messages": caps.sender_messages,
             "share_bytes": caps.sender_bytes,
+            "request_messages": caps.request_messages,
+            "request_bytes": caps.request_bytes,
             "now": now,
         }
         outcomes.update(_judge(missing, rows))
@@ -211,20 +269,24 @@ def _storing(
 
 
 def _judge(letters: Sequence[Letter], rows: Sequence[tuple[Any, ...]]) -> dict[bytes, Outcome]:
-    """Outcomes by name; a letter that met another process's uncommitted row of its name is left out."""
-    answers = {row[0]: row for row in rows}
+    """Outcomes by name; a letter that is to be asked for again is left out."""
+    answers = {row[0]: row[1:] for row in rows}
     outcomes: dict[bytes, Outcome] = {}
     for letter in letters:
-        _, row_id, previous_id, is_known, has_room, earlier_id, earlier_body, earlier_waits = answers[
-            letter.name
-        ]
+        row_id, previous_id, is_known, is_current, has_room, *others = answers[letter.name]
+        earlier_id, earlier_body, earlier_waits, earlier_is_request, *hearing = others
         if row_id is not None:
-            outcome = Outcome(Verdict.STORED, row_id, previous_id)
+            outcome = Outcome(Verdict.STORED, row_id, previous_id, *hearing)
         elif earlier_id is not None:
-            outcome = judge_repeat(earlier_id, is_same_body=earlier_body == letter.body, waits=earlier_waits)
+            outcome = judge_repeat(
+                earlier_id,
+                is_same_body=earlier_body == letter.body,
+                waits=earlier_waits,
+                is_request=earlier_is_request,
+            )
         elif not is_known:
             outcome = Outcome(Verdict.UNKNOWN_RECIPIENT)
-        elif not has_room:
+        elif is_current and not has_room:
             outcome = Outcome(Verdict.FULL)
         else:
             continue
@@ -243,7 +305,7 @@ def _with_predecessors(letters: Sequence[Letter], outcomes: Sequence[Outcome]) -
     for letter, outcome in zip(letters, outcomes, strict=True):
         before = newest.get(letter.pair, 0)
         if outcome.verdict is Verdict.STORED and outcome.previous_id < before:
-            outcome = Outcome(Verdict.STORED, outcome.row_id, before)
+            outcome = msgspec.structs.replace(outcome, previous_id=before)
         newest[letter.pair] = max(before, outcome.row_id)
         chained.append(outcome)
     return chained

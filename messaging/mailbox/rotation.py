@@ -21,10 +21,14 @@ def find_earlier(letters: Sequence[Letter]) -> dict[bytes, Outcome]:
     of_name = {digests.name: (letter, digests) for letter in letters for digests in letter.further}
     rows = MailboxMessage.objects.filter(name__in=list(of_name))
     outcomes: dict[bytes, Outcome] = {}
-    for row_id, name, body, recipient_id in rows.values_list("id", "name", "body", "recipient_id"):
+    columns = rows.values_list("id", "name", "body", "recipient_id", "is_request")
+    for row_id, name, body, recipient_id, is_request in columns:
         letter, digests = of_name[bytes(name)]
         outcomes[letter.name] = judge_repeat(
-            row_id, is_same_body=bytes(body) == digests.body, waits=recipient_id is not None
+            row_id,
+            is_same_body=bytes(body) == digests.body,
+            waits=recipient_id is not None,
+            is_request=is_request,
         )
     return outcomes
 

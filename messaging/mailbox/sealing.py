@@ -127,6 +127,10 @@ class Names:
         pair = b"pair" + sender + recipient
         return [Digests(digest(name), digest(body), digest(pair)) for digest in self._digests]
 
+    def pairs(self, *, sender: bytes, recipient: bytes) -> list[bytes]:
+        """What names a sender and a recipient alone, under each key in the order of the ring."""
+        return [digest(b"pair" + sender + recipient) for digest in self._digests]
+
 
 class _Hmac:
     """HMAC-SHA-256 (RFC 2104), cut to 16 bytes. Both padded keys are hashed once: 2 µs a digest in the place of 5."""

@@ -25,10 +25,18 @@ from keys.models import PrekeyBundle
 from messaging.mailbox import rotation
 from messaging.mailbox.commits import Committer, ThreadCommitter
 from messaging.mailbox.letters import Caps, Letter, Outcome, Page, WaitingRow
-from messaging.models import MailboxMessage
+from messaging.models import Contact, ContactPolicy, MailboxMessage
 
 TABLE: str = MailboxMessage._meta.db_table  # noqa: SLF001 - Django's documented name for it
 BUNDLE_TABLE: str = PrekeyBundle._meta.db_table  # noqa: SLF001
+USER_TABLE: str = get_user_model()._meta.db_table  # noqa: SLF001
+NOT_PENDING = f"(SELECT TRUE FROM {USER_TABLE} WHERE id = user_id AND NOT is_approved) IS NOT TRUE"  # noqa: S608
+"""Of a bundle's row: its user waits for no approval. Asked of the index of those who do, hence of next to nothing;
+a join could be planned by reading all of them."""
+POLICY_TABLE: str = ContactPolicy._meta.db_table  # noqa: SLF001
+CONTACT_TABLE: str = Contact._meta.db_table  # noqa: SLF001
+STUB: dict[str, Any] = {"recipient": None, "pair": None, "frame": None, "size": None}
+"""What a stub's columns hold, beside the name, the body and the hour."""
 
 
 class Store(ABC):
@@ -68,22 +76,27 @@ class Store(ABC):
     def _fetch_page(
         self, recipient_id: UUID, handed: list[int], messages: int, size: int
     ) -> list[tuple[Any, ...]]:
-        """Run :func:`paging_sql`: rows of id, name, frame, found."""
+        """Run :func:`paging_sql`: rows of id, name, frame, is_unheard, found."""
 
     def page(self, recipient_id: UUID, handed: Iterable[int], messages: int, size: int) -> Page:
-        """The oldest waiting rows not in `handed`: at most `messages` of them and `size` bytes, at least one."""
+        """The oldest waiting rows not in `handed`: at most `messages` of them and `size` bytes, at least one.
+
+        Message requests are not among them.
+        """
         rows = self._fetch_page(recipient_id, list(handed), messages, size)
-        waiting = [WaitingRow(row_id, bytes(name), bytes(frame)) for row_id, name, frame, _ in rows]
-        return Page(waiting, is_last=not rows or rows[0][3] == len(rows))
+        waiting = [
+            WaitingRow(row_id, bytes(name), bytes(frame), bool(is_unheard))
+            for row_id, name, frame, is_unheard, _ in rows
+        ]
+        return Page(waiting, is_last=not rows or rows[0][-1] == len(rows))
 
     def confirm(self, row_ids: Sequence[int], now: datetime) -> None:
         """Turn rows into stubs. Rows that are stubs or gone already are left as they are."""
-        self._make_stubs(row_ids, now.replace(minute=0, second=0, microsecond=0))
+        self._make_stubs(row_ids, hour_of(now))
 
     def _make_stubs(self, row_ids: Sequence[int], hour: datetime) -> None:
-        MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False).update(
-            recipient=None, pair=None, frame=None, size=None, stored_at=hour
-        )
+        rows = MailboxMessage.objects.filter(id__in=row_ids, recipient__isnull=False)
+        rows.update(**STUB, stored_at=hour)
 
     def discard(self, row_ids: Sequence[int]) -> None:
         """Delete rows that nobody can read any more."""
@@ -101,23 +114,38 @@ class Store(ABC):
         return gone
 
     def waiting(self, users: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
-        """How many messages wait for each of `users`, and the newest of them; who has none is left out."""
-        rows = MailboxMessage.objects.filter(recipient_id__in=users).values_list("recipient_id")
+        """How many messages can be handed to each of `users`, and the newest of them; who has none is left out."""
+        handable = MailboxMessage.objects.filter(recipient_id__in=users, is_request=False)
+        rows = handable.values_list("recipient_id")
         counted = rows.annotate(messages=Count("id"), newest=Max("id"))
         return {user: (messages, newest) for user, messages, newest in counted}
 
     def having_waiting(self, users: Sequence[UUID]) -> set[UUID]:
-        """Those of `users` for whom at least one message waits."""
-        waiting = MailboxMessage.objects.filter(recipient_id=OuterRef("pk"))
+        """Those of `users` to whom at least one message can be handed."""
+        waiting = MailboxMessage.objects.filter(recipient_id=OuterRef("pk"), is_request=False)
         having = get_user_model().objects.filter(Exists(waiting), pk__in=users)
         return set(having.values_list("pk", flat=True))
 
     def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
-        """What waits for a user: messages, bytes, and since when the oldest."""
+        """What waits for a user, requests too: messages, bytes, and since when the oldest."""
         row = MailboxMessage.objects.filter(recipient_id=recipient_id).aggregate(
             messages=Count("id"), size=Sum("size"), oldest=Min("stored_at")
         )
         return row["messages"], row["size"] or 0, row["oldest"]
+
+
+def lock_mailbox(user_id: UUID) -> None:
+    """Within a transaction: until its end nothing is stored for the user, and nothing changes who may write.
+
+    Bundle, policy, rows: the order of all who lock more than one of these.
+    """
+    list(PrekeyBundle.objects.select_for_update().filter(pk=user_id).values_list("pk"))
+    list(ContactPolicy.objects.select_for_update().filter(pk=user_id).values_list("pk"))
+
+
+def hour_of(now: datetime) -> datetime:
+    """As much as a stub tells of when its message was confirmed."""
+    return now.replace(minute=0, second=0, microsecond=0)
 
 
 def paging_sql(not_handed: str) -> str:
@@ -127,12 +155,12 @@ def paging_sql(not_handed: str) -> str:
     counts one row more than the page may hold, which tells whether it is the last.
     """
     return f"""
-        SELECT id, name, frame, found FROM (
-            SELECT id, name, frame, SUM(size) OVER by_age AS running,
+        SELECT id, name, frame, is_unheard, found FROM (
+            SELECT id, name, frame, is_unheard, SUM(size) OVER by_age AS running,
                    ROW_NUMBER() OVER by_age AS position, COUNT(*) OVER () AS found
             FROM (
-                SELECT id, name, frame, size FROM {TABLE}
-                WHERE recipient_id = %s AND {not_handed} ORDER BY id LIMIT %s
+                SELECT id, name, frame, is_unheard, size FROM {TABLE}
+                WHERE recipient_id = %s AND NOT is_request AND {not_handed} ORDER BY id LIMIT %s
             ) AS oldest
             WINDOW by_age AS (ORDER BY id)
         ) AS measured

@@ -7,6 +7,7 @@ answer.
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -33,6 +34,7 @@ __all__ = [
     "encode",
     "encode_request",
     "message_id_of",
+    "sender_of",
 ]
 
 FRAME_BYTES = 128 * 1024
@@ -135,6 +137,13 @@ def message_id_of(frame: bytes) -> str:
     return frame[_MESSAGE_ID].decode()
 
 
+def sender_of(frame: bytes) -> UUID:
+    """The user who sent a ``message`` frame that :func:`encode` made. Raises ``ValueError`` for any other frame."""
+    if not frame.startswith(_MESSAGE_ID_PREFIX) or frame[_SENDER_PREFIX] != b"\xa4from\xd9\x24":
+        raise ValueError("not an encoded message frame")
+    return UUID(frame[_SENDER].decode())
+
+
 def _request_id(envelope: dict[str, Any]) -> str | None:
     candidates = [envelope.get("requestId")]
     payload = envelope.get("payload")
@@ -183,3 +192,6 @@ _REPLY_DECODERS = {name: msgspec.msgpack.Decoder(record) for name, record in SER
 # A map of seven fields, then the key "id" and the header of a string of 36 bytes.
 _MESSAGE_ID_PREFIX = _SERVER_PREFIXES[ChatMessage] + b"\x87\xa2id\xd9\x24"
 _MESSAGE_ID = slice(len(_MESSAGE_ID_PREFIX), len(_MESSAGE_ID_PREFIX) + UUID_LENGTH)
+# Then the key "from" and the header of another such string.
+_SENDER_PREFIX = slice(_MESSAGE_ID.stop, _MESSAGE_ID.stop + 7)
+_SENDER = slice(_SENDER_PREFIX.stop, _SENDER_PREFIX.stop + UUID_LENGTH)

@@ -16,6 +16,8 @@ from uuid import UUID
 
 import msgspec
 
+from construct_site.proof_of_work import Challenge
+
 EXTENSIONS = ("receipts",)
 """Of the protocol, for clients that ask for them (section 8)."""
 UUID_LENGTH = 36
@@ -86,6 +88,8 @@ class Register(Payload, frozen=True):
     """``None``: the username."""
     invite_code: str | None = None
     """Where the server asks for one (:mod:`accounts.services.invites`)."""
+    work: str | None = None
+    """Where the server asks for it (:mod:`construct_site.proof_of_work`)."""
     receipts: bool = False
     """Whether this client confirms with ``received``."""
 
@@ -248,6 +252,8 @@ class Error(Payload, frozen=True):
     """For people to read."""
     request_id: str | None = None
     """At most 64 characters; sent only where known."""
+    work: Challenge | None = None
+    """Beside WORK_REQUIRED and INVALID_WORK: what to solve for the next ``register``."""
 
 
 ClientMessage = (

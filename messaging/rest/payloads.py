@@ -1,10 +1,10 @@
-"""What the endpoints of messaging give."""
+"""What the endpoints of messaging take and give."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from construct_site.rest.payloads import Payload, Text, UnixSeconds
+from construct_site.rest.payloads import ChallengeAnswer, Flag, Payload, Text, UnixSeconds
 
 
 class LimitsAnswer(Payload):
@@ -21,6 +21,9 @@ class ServerAnswer(Payload):
     version = Text()
     registration = serializers.ChoiceField(
         ["open", "invite", "approval", "closed"], help_text="Who may register."
+    )
+    registration_work = ChallengeAnswer(
+        allow_null=True, help_text="Proof of work for one registration; null: none is asked for."
     )
     search = serializers.ChoiceField(
         ["off", "exact", "substring"],
@@ -40,3 +43,52 @@ class MailboxAnswer(Payload):
     oldest = UnixSeconds(
         allow_null=True, help_text="Unix seconds: since when the oldest waits; null: none does."
     )
+
+
+class PersonAnswer(Payload):
+    id = serializers.UUIDField()
+    username = Text()
+    display_name = Text()
+
+
+class ContactsAnswer(Payload):
+    accepted_only = serializers.BooleanField(help_text="Only these may write; others wait as requests.")
+    contacts = PersonAnswer(many=True, help_text="By username.")
+
+
+class ContactsRequest(Payload):
+    accepted_only = Flag()
+
+
+class BlocksAnswer(Payload):
+    blocked = PersonAnswer(many=True, help_text="By username.")
+
+
+class MessageRequestAnswer(Payload):
+    sender = PersonAnswer()
+    messages = serializers.IntegerField(help_text="How many messages of this person wait.")
+    oldest = UnixSeconds(help_text="Unix seconds: since when the oldest waits.")
+
+
+class MessageRequestsAnswer(Payload):
+    requests = MessageRequestAnswer(many=True, help_text="Who wrote first comes first.")
+
+
+class DroppedAnswer(Payload):
+    dropped = serializers.IntegerField(help_text="How many messages were dropped.")
+
+
+class ReplacementRequest(Payload):
+    password = Text()
+    public_key = Text(
+        help_text="The new bundle, as in the socket's `register`; no key in it was used before."
+    )
+    drop_waiting = Flag(default=False, help_text="Drop the messages that become unreadable.")
+
+
+class ReplacementAnswer(Payload):
+    revoked = serializers.IntegerField(help_text="How many sessions were ended.")
+    unreadable = serializers.IntegerField(
+        help_text="How many waiting messages were encrypted to the former keys, as far as the server can know."
+    )
+    dropped = serializers.IntegerField(help_text="How many of them were dropped: all or none.")

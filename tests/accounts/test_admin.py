@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from accounts.models import Invite, Session, User
-from accounts.services import Grant, live_sessions, make_invite, open_session
+from accounts.services import Grant, live_sessions, make_invite, open_session, require_password_reset
 from construct_site.events import AccountApproved, Event, SessionsEnded
 from tests.accounts.conftest import HOME, PASSWORD
 
@@ -79,6 +79,14 @@ def test_a_superuser_logs_in_with_the_password(client: Client) -> None:
     answer = client.post(reverse("admin:login"), {"username": "ROOT", "password": PASSWORD, "next": USERS})
     assert answer["location"] == USERS
     assert client.get(USERS).status_code == 200
+
+
+def test_staff_who_must_reset_their_password_are_let_in_no_more(client: Client, root: Client) -> None:
+    assert root.get(USERS).status_code == 200
+    require_password_reset(User.objects.get().pk)
+    assert root.get(USERS)["location"].startswith(reverse("admin:login"))
+    answer = client.post(reverse("admin:login"), {"username": "root", "password": PASSWORD, "next": USERS})
+    assert "Please enter the correct username and password" in answer.content.decode()
 
 
 @pytest.mark.parametrize("page", ["users", "user", "sessions", "session", "delete", "history"])

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.hashers import make_password
 from pytest_django import Settings
 
-from accounts.authentication import log_in, log_out, resume
+from accounts.authentication import log_in, log_out, reset_password, resume
 from accounts.models import Session, User
 from accounts.passwords import get_password_hashing, must_update
-from accounts.services import delete_user, live_sessions
+from accounts.peers import Peer
+from accounts.services import delete_user, live_sessions, make_reset_code, require_password_reset
 from construct_site.database import run_in_database_thread
+from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
-from construct_site.limits import Limiter
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
+NEW_PASSWORD = "a brand new passphrase"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
 
 
@@ -25,6 +30,21 @@ async def refusal(username: str, password: str) -> ConstructError:
     with pytest.raises(ConstructError) as raised:
         await log_in(username, password, HOME)
     return raised.value
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """Every place of the hashing is taken, also in its queue."""
+    hashing = get_password_hashing()
+    config: Config = django_settings.CONSTRUCT
+    places = config.password_hash_threads + config.password_hash_queue
+    for _ in range(places):
+        assert hashing._places.acquire(blocking=False)
+    try:
+        yield
+    finally:
+        for _ in range(places):
+            hashing._places.release()
 
 
 async def test_the_right_password_opens_a_session(alice: User) -> None:
@@ -85,6 +105,16 @@ async def test_only_who_knows_the_password_learns_of_a_suspension(alice: User) -
     assert not await run_in_database_thread(Session.objects.exists)
 
 
+async def test_only_who_knows_the_password_learns_that_it_must_be_reset(
+    alice: User, hashed: list[int]
+) -> None:
+    await run_in_database_thread(require_password_reset, alice.pk)
+    assert (await refusal("alice", "not her password")).code is ErrorCode.INVALID_CREDENTIALS
+    assert (await refusal("alice", PASSWORD)).code is ErrorCode.PASSWORD_RESET_REQUIRED
+    assert len(hashed) == 2
+    assert not await run_in_database_thread(Session.objects.exists)
+
+
 @pytest.mark.parametrize("username", ["alice", "nobody"])
 async def test_the_door_shuts_before_any_hash_whether_the_name_exists_or_not(
     alice: User, hashed: list[int], settings: Settings, username: str
@@ -105,20 +135,11 @@ async def test_a_known_address_gets_in_while_strangers_are_shut_out(alice: User,
     assert await log_in("alice", PASSWORD, AWAY)
 
 
-async def test_a_busy_server_counts_as_no_attempt(
-    alice: User, limiter: Limiter, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_busy_server_counts_as_no_attempt(alice: User, settings: Settings) -> None:
     settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_name_address=1)
-    hashing = get_password_hashing()
-    places = settings.CONSTRUCT.password_hash_threads + settings.CONSTRUCT.password_hash_queue
-    for _ in range(places):
-        assert hashing._places.acquire(blocking=False)
-    try:
+    with busy():
         for _ in range(3):
             assert (await refusal("alice", PASSWORD)).code is ErrorCode.SERVER_BUSY
-    finally:
-        for _ in range(places):
-            hashing._places.release()
     assert await log_in("alice", PASSWORD, HOME)
 
 
@@ -141,3 +162,77 @@ async def test_logins_at_once_all_get_a_session_of_their_own(alice: User) -> Non
 async def test_a_deleted_account_is_an_unknown_one(alice: User) -> None:
     await run_in_database_thread(delete_user, alice)
     assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
+
+
+class TestReset:
+    async def code_for(self, user: User) -> str:
+        return (await run_in_database_thread(make_reset_code, user.pk)).code
+
+    async def refusal(self, code: str, new: str = NEW_PASSWORD, peer: Peer = HOME) -> ErrorCode:
+        with pytest.raises(ConstructError) as raised:
+            await reset_password(code, new, peer)
+        return raised.value.code
+
+    async def test_the_new_password_logs_in_and_the_old_one_does_not(self, alice: User) -> None:
+        await reset_password(await self.code_for(alice), NEW_PASSWORD, HOME)
+        assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
+        assert (await log_in("alice", NEW_PASSWORD, HOME)).user_id == alice.pk
+
+    @pytest.mark.parametrize(
+        "weak", ["short", "password1", "x" * 129, "lone \ud800 surrogate", "aLiCe-the-first"]
+    )
+    async def test_a_weak_password_leaves_the_code_and_counts_as_nothing(
+        self, alice: User, hashed: list[int], settings: Settings, weak: str
+    ) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_address=1)
+        alice.username = "Alice-the-first"
+        await run_in_database_thread(alice.save)
+        code = await self.code_for(alice)
+        for _ in range(3):
+            assert await self.refusal(code, weak) is ErrorCode.WEAK_PASSWORD
+        assert hashed == []
+        await reset_password(code, NEW_PASSWORD, HOME)
+
+    async def test_a_code_that_is_none_costs_no_hash(self, hashed: list[int]) -> None:
+        assert await self.refusal("construct_reset_" + "A" * 22) is ErrorCode.INVALID_CREDENTIALS
+        assert hashed == []
+
+    async def test_guesses_shut_the_door_of_their_address_before_any_look(
+        self, alice: User, settings: Settings
+    ) -> None:
+        code = await self.code_for(alice)
+        for guess in range(settings.CONSTRUCT.failed_logins_per_address):
+            assert await self.refusal(f"construct_reset_{guess:022}") is ErrorCode.INVALID_CREDENTIALS
+        assert await self.refusal(code) is ErrorCode.RATE_LIMIT_EXCEEDED
+        await reset_password(code, NEW_PASSWORD, AWAY)
+
+    async def test_guesses_at_once_do_not_get_past_the_limit(self, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_address=3)
+        guesses = [self.refusal(f"construct_reset_{guess:022}") for guess in range(8)]
+        codes = await asyncio.gather(*guesses)
+        assert codes.count(ErrorCode.INVALID_CREDENTIALS) == 3
+        assert codes.count(ErrorCode.RATE_LIMIT_EXCEEDED) == 5
+
+    async def test_a_success_clears_no_failures_of_the_address(self, alice: User, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_address=2)
+        code = await self.code_for(alice)
+        await self.refusal("no code")
+        await reset_password(code, NEW_PASSWORD, HOME)
+        await self.refusal("no code")
+        assert await self.refusal("no code") is ErrorCode.RATE_LIMIT_EXCEEDED
+
+    async def test_of_two_at_once_one_sets_its_password(self, alice: User) -> None:
+        code = await self.code_for(alice)
+        passwords = [NEW_PASSWORD, NEW_PASSWORD + "!"]
+        resets = [reset_password(code, password, HOME) for password in passwords]
+        results = await asyncio.gather(*resets, return_exceptions=True)
+        (refused,) = [each for each in results if isinstance(each, ConstructError)]
+        assert refused.code is ErrorCode.INVALID_CREDENTIALS
+        await log_in("alice", passwords[results.index(None)], HOME)
+
+    async def test_a_busy_server_leaves_the_code(self, alice: User, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_address=1)
+        code = await self.code_for(alice)
+        with busy():
+            assert await self.refusal(code) is ErrorCode.SERVER_BUSY
+        await reset_password(code, NEW_PASSWORD, HOME)

@@ -25,7 +25,7 @@ def test_no_model_was_changed_without_a_migration() -> None:
 
 
 def test_the_search_indexes_come_and_go_and_the_search_works_without_them() -> None:
-    migration = import_module("accounts.migrations.0005_search_in_steps")
+    migration = import_module("accounts.migrations.0007_search_in_steps")
     all_of_them = {*migration.INDEXES, *migration.TRIGRAM_INDEX}
     former = {"account_search_username_folded", "account_search_display_name_folded"}
     expected = all_of_them if connection.vendor == "postgresql" else set()

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts.models import FormerName, Session, User
-from accounts.services import list_sessions, open_session
+from accounts.models import FormerName, Invite, ResetCode, Session, UsedChallenge, User
+from accounts.services import find_reset_code, list_sessions, make_reset_code, open_session
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def test_a_session_of_somebody_else_is_not_revoked(alice: User) -> None:
     assert len(list_sessions(other.user_id)) == 1
 
 
-@pytest.mark.parametrize("command", ["list_sessions", "revoke_sessions", "delete_user"])
+@pytest.mark.parametrize("command", ["list_sessions", "revoke_sessions", "delete_user", "make_reset_code"])
 @pytest.mark.parametrize("username", ["nobody", "", "a b", "\udcff" * 3, "x" * 1000])
 def test_a_name_that_nobody_has_is_refused(alice: User, command: str, username: str) -> None:
     with pytest.raises(CommandError, match="There is no account of this name"):
@@ -99,6 +99,23 @@ def test_an_account_is_deleted_and_its_name_rests(
     assert FormerName.objects.count() == 1
 
 
+def test_a_reset_code_is_printed_with_its_end_and_nothing_else_changes(alice: User) -> None:
+    grant = open_session(alice, HOME)
+    code, end = run("make_reset_code", "ALICE").splitlines()
+    assert find_reset_code(code).user_id == alice.pk
+    assert end == f"It works once, until {ResetCode.objects.get().expires_at:%Y-%m-%d %H:%M} UTC."
+    assert [session.id for session in list_sessions(alice.pk)] == [grant.session_id]
+    assert not User.objects.get().must_reset_password
+
+
+def test_a_reset_can_be_required_with_its_code(alice: User) -> None:
+    open_session(alice, HOME)
+    code = run("make_reset_code", "alice", "--require").splitlines()[0]
+    assert find_reset_code(code).user_id == alice.pk
+    assert list_sessions(alice.pk) == []
+    assert User.objects.get().must_reset_password
+
+
 def test_staff_is_made_with_a_password_from_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
     type_lines(monkeypatch, PASSWORD + "\n")
     assert PASSWORD not in run("create_staff", "Moderator")
@@ -126,7 +143,11 @@ def test_a_purge_deletes_what_housekeeping_deletes(alice: User) -> None:
     long_ago = timezone.now() - timedelta(days=3650)
     Session.objects.filter(pk=old).update(expires_at=long_ago)
     FormerName.objects.create(digest=bytes(16), free_at=long_ago)
-    assert run("purge") == "2 rows deleted.\n"
+    Invite.objects.create(digest=bytes(16), uses_left=1, created_at=long_ago, expires_at=long_ago)
+    UsedChallenge.objects.create(digest=bytes(16), expires_at=long_ago)
+    make_reset_code(alice.pk)
+    ResetCode.objects.update(expires_at=long_ago)
+    assert run("purge") == "5 rows deleted.\n"
     assert [session.id for session in list_sessions(alice.pk)] == [live]
     assert run("purge") == "0 rows deleted.\n"
     assert Session.objects.count() == 1

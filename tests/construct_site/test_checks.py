@@ -50,6 +50,10 @@ def development(**changes: Any) -> Config:
 
 UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "registrations without number": ({"limits": "off", "limits_off_confirmed": True}, "registration"),
+    "work in the place of a limit": (
+        {"limits": "off", "limits_off_confirmed": True, "registration_work_bits": 28},
+        "registration",
+    ),
     "no signing key": ({"secret_key": ""}, "secret_key"),
     "a short signing key": ({"secret_key": secrets.token_urlsafe(30)}, "secret_key"),
     "a monotonous signing key": ({"secret_key": "hidden-123" * 9 + "hidden"}, "secret_key"),
@@ -107,6 +111,9 @@ UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "any host of a domain, in Django's spelling": ({"hosts": [".hidden.example"]}, "hosts"),
     "a host with a port": ({"hosts": ["hidden.example:443"]}, "hosts"),
     "a host with a scheme": ({"hosts": ["https://hidden.example"]}, "hosts"),
+    "every address as a proxy's": ({"trusted_proxies": ["10.0.0.0/8", "0.0.0.0/0"]}, "trusted_proxies"),
+    "every address of IPv6 as a proxy's": ({"trusted_proxies": ["::/0"]}, "trusted_proxies"),
+    "every address in two halves": ({"trusted_proxies": ["0.0.0.0/1", "128.0.0.0/1"]}, "trusted_proxies"),
     "no limits": ({"limits": "off"}, "limits"),
     "too little memory for a password hash": (
         {"password_hash_memory_kib": 18 * 1024},
@@ -127,6 +134,8 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "the origin of no page": ({"origins": ["null"]}, "origins"),
     "an origin with a path": ({"origins": ["https://hidden.example/"]}, "origins"),
     "an origin without a scheme": ({"origins": ["https://fine.example", "hidden.example"]}, "origins"),
+    "a proxy by its name": ({"trusted_proxies": ["10.1.0.0/16", "hidden.example"]}, "trusted_proxies"),
+    "a network with host bits": ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies"),
     "a mailbox key that is no key": ({"mailbox_keys": ["hidden"]}, "mailbox_keys"),
     "a dedup key that is no key": ({"dedup_key": "hidden"}, "dedup_key"),
     "a further dedup key that is no key": ({"further_dedup_keys": ["hidden"]}, "further_dedup_keys"),
@@ -134,6 +143,8 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "a pause that is not a number": ({"housekeeping_s": float("nan")}, "housekeeping_s"),
     "a pause without an end": ({"heartbeat_s": float("inf")}, "heartbeat_s"),
     "a password hash without memory": ({"password_hash_memory_kib": 7}, "password_hash_memory_kib"),
+    "work that nobody finishes": ({"registration_work_bits": 29}, "registration_work_bits"),
+    "no time for work": ({"registration_work_s": 0}, "registration_work_s"),
     "frames that the transport refuses": ({"frame_bytes": 300 * 1024}, "frame_bytes"),
     "a first window above the last": ({"window_messages": 129}, "window_messages_max"),
     "a first window of more bytes than the last": ({"window_bytes": 2 * 1024 * 1024}, "window_bytes_max"),
@@ -195,6 +206,8 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
         {"further_dedup_keys": [key()]},
         {"further_dedup_keys": [key(), key()]},
         {"limits": "off", "limits_off_confirmed": True, "registration": "closed"},
+        {"registrations_per_hour": 0},
+        {"registration_work_bits": 28},
         {"host": "0.0.0.0"},  # noqa: S104 - production listens where it is told
         {"password_hash_memory_kib": 46 * 1024, "password_hash_passes": 1},
         {"password_hash_memory_kib": 7 * 1024, "password_hash_passes": 5},
@@ -210,6 +223,7 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
             ]
         },
         {"port": 0, "drain_s": 0.0, "doorbell_s": 0.0},
+        {"trusted_proxies": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/64", "::1"]},
     ],
 )
 def test_production_takes(changes: dict[str, Any]) -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, InternalError, connection, transaction
+from django.db.transaction import TransactionManagementError
 
-from construct_site.database import DatabaseThread, run_in_database_thread
+from construct_site.database import DatabaseThread, one_snapshot, run_in_database_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_S = 10
@@ -160,6 +164,54 @@ async def test_a_session_that_took_no_writes_is_not_used_again() -> None:
             assert not any(await asyncio.gather(*(run(is_read_only) for _ in range(16))))
     finally:
         await thread.close()
+
+
+def add_content_type() -> None:
+    ContentType.objects.create(app_label="construct", model=uuid4().hex)
+
+
+def in_another_thread(function: Callable[[], object]) -> None:
+    def work() -> None:
+        try:
+            function()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive(), "it waits for a lock"
+
+
+def test_a_snapshot_shows_one_moment_while_others_write() -> None:
+    with one_snapshot():
+        before = ContentType.objects.count()
+        in_another_thread(add_content_type)
+        assert ContentType.objects.count() == before
+    assert ContentType.objects.count() == before + 1
+
+
+def test_what_is_written_within_a_snapshot_is_not_kept() -> None:
+    before = ContentType.objects.count()
+    with suppress(InternalError), one_snapshot():
+        add_content_type()
+    assert ContentType.objects.count() == before
+
+
+def test_a_snapshot_ends_when_its_reader_fails() -> None:
+    with pytest.raises(DatabaseError, match="no_such_column"), one_snapshot():
+        fail_in_the_database()
+    with one_snapshot():
+        assert select(3) == 3
+
+
+def test_a_snapshot_is_not_taken_within_a_transaction_which_goes_on() -> None:
+    before = ContentType.objects.count()
+    with transaction.atomic():
+        with pytest.raises(TransactionManagementError), one_snapshot():
+            raise AssertionError("entered")
+        add_content_type()
+    assert ContentType.objects.count() == before + 1
 
 
 async def test_closing_waits_for_the_calls_that_were_made() -> None:

@@ -36,6 +36,7 @@ async def refusal(limiter: Limiter, limit: RateLimit, key: UUID | str) -> str:
         (RateLimit.ROTATIONS, 10, "Too many key rotations. Try again in 24 hours."),
         (RateLimit.SEARCHES, 30, "Too many searches. Try again in 60 seconds."),
         (RateLimit.BUNDLES, 300, "Too many key requests. Try again in 60 minutes."),
+        (RateLimit.EXPORTS, 5, "Too many exports. Try again in 24 hours."),
         (RateLimit.MESSAGES, 1000, "Too many messages. Try again in 60 minutes."),
     ],
 )

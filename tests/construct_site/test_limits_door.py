@@ -24,17 +24,17 @@ def _standing_clock(time_machine: TimeMachineFixture) -> None:
     time_machine.move_to(NOW, tick=False)
 
 
-async def fail(limiter: Limiter, name: str, address: str, known: bool = False) -> None:
+async def fail(limiter: Limiter, name: str | None, address: str, known: bool = False) -> None:
     await limiter.check_login(name, address, known)
     await limiter.record_failed_login(name, address, known)
 
 
-async def succeed(limiter: Limiter, name: str, address: str, known: bool = False) -> None:
+async def succeed(limiter: Limiter, name: str | None, address: str, known: bool = False) -> None:
     await limiter.check_login(name, address, known)
     await limiter.record_login(name, address, known)
 
 
-async def refusal(limiter: Limiter, name: str, address: str, known: bool = False) -> str:
+async def refusal(limiter: Limiter, name: str | None, address: str, known: bool = False) -> str:
     with pytest.raises(ConstructError) as caught:
         await limiter.check_login(name, address, known)
     assert caught.value.code is ErrorCode.RATE_LIMIT_EXCEEDED
@@ -105,6 +105,19 @@ async def test_twenty_failures_shut_the_address_for_all_names(limiter: Limiter) 
         await fail(limiter, f"name{number}", f"2001:db8::{number:x}")
     await refusal(limiter, "another", "2001:db8::ffff")
     await succeed(limiter, "another", "2001:db8:0:1::1")
+
+
+async def test_who_comes_without_a_name_is_counted_for_the_address_which_no_success_clears(
+    limiter: Limiter,
+) -> None:
+    for number in range(10):
+        await fail(limiter, f"name{number}", HERE)
+        await fail(limiter, None, HERE)
+        if number == 5:
+            await succeed(limiter, None, HERE)
+    for name in (None, "another"):
+        assert await refusal(limiter, name, HERE) == "Too many failed logins. Try again in 30 seconds."
+    await succeed(limiter, None, THERE)
 
 
 async def test_fifty_failures_from_anywhere_shut_the_name_but_not_to_its_own_address(

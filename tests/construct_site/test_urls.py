@@ -99,6 +99,20 @@ def test_the_start_page_is_only_read(client: Client) -> None:
     assert client.post("/").status_code == 405
 
 
+@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
+def test_schema_and_documentation_are_only_read_and_leave_nothing_in_the_browser(
+    path: str, client: Client
+) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer["Allow"]) == (200, "GET, HEAD")
+    assert "Set-Cookie" not in answer
+    assert not answer.cookies
+    assert client.head(path).status_code == 200
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO"):
+        refused = client.generic(method, path)
+        assert (refused.status_code, refused["Allow"]) == (405, "GET, HEAD")
+
+
 def test_a_request_for_another_host_gets_nothing(client: Client) -> None:
     answer = client.get("/", headers={"host": "evil.example"})
     assert answer.status_code == 400

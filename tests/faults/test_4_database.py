@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from construct_site.health import ANSWER_S, KEPT_S, READY_PATH
 from tests.faults.cluster import Cluster, away
 from tests.faults.crowd import Crowd, until
 from tests.faults.ledger import Verdict
@@ -93,6 +94,18 @@ async def test_a_crash_of_the_database_loses_nothing_and_doubles_nothing(
             await until(lambda acked=acked: len(crowd.ledger.acked) > acked, SLACK * REPLY_S)  # type: ignore[misc]
         await asyncio.sleep(size.calm_s)
     await judge.assert_each_was_stored_once()
+
+
+async def test_readiness_tells_that_the_database_is_away_and_that_it_is_back(
+    cluster: Cluster, postgresql: PostgresqlServer
+) -> None:
+    def status() -> int:
+        return cluster.servers[0].get(READY_PATH)[0]
+
+    assert status() == 200
+    async with away(postgresql.crash, postgresql.start):
+        await until(lambda: status() == 503, SLACK * (KEPT_S + ANSWER_S))
+    await until(lambda: status() == 200, SLACK * (KEPT_S + ANSWER_S))
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID, uuid4
 
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
 
 from accounts.models import User
+from accounts.services import find_credentials
 from keys.bundle import Bundle, PrekeyUpdate
-from keys.services import store_first_bundle
+from keys.services import Replacement, replace_bundle, store_first_bundle
 
 
 class KeyOwner:
@@ -44,3 +46,10 @@ def registered(owner: KeyOwner, username: str = "alice") -> User:
     user = User.objects.create(username=username, display_name=username, password="argon2$hash")
     store_first_bundle(user, owner.bundle())
     return user
+
+
+def replaced(user: User, bundle: Bundle | None = None, *, kept: UUID | None = None) -> Replacement:
+    """Put `bundle`, by default fresh keys, in the place of the user's, with the password that the account has now."""
+    credentials = find_credentials(user.username)
+    assert credentials
+    return replace_bundle(credentials, bundle or KeyOwner().bundle(), kept=kept or uuid4())

@@ -14,7 +14,7 @@ from accounts.models import User
 from keys.models import PrekeyBundle
 from keys.services import rotate_prekey
 from tests.accounts.conftest import PASSWORD
-from tests.keys.owners import KeyOwner, registered
+from tests.keys.owners import KeyOwner, registered, replaced
 
 pytestmark = pytest.mark.django_db
 BUNDLES = reverse("admin:keys_prekeybundle_changelist")
@@ -61,6 +61,17 @@ def test_the_list_tells_owner_and_number_of_rotations(root: Client, owner: KeyOw
     assert page_of(user) in text
     assert '<td class="field-rotations">3</td>' in text
     assert '<div class="readonly">3</div>' in root.get(page_of(user)).content.decode()
+
+
+def test_replacements_are_told_apart_from_rotations(root: Client, owner: KeyOwner) -> None:
+    user = registered(owner)
+    rotate_prekey(user.pk, owner.update())
+    rotate_prekey(user.pk, owner.update())
+    for _ in range(3):
+        replaced(user)
+    text = root.get(BUNDLES).content.decode()
+    assert '<td class="field-rotations">2</td>' in text
+    assert '<td class="field-replacements">3</td>' in text
 
 
 def test_stale_bundles_are_marked_and_filtered(root: Client, owner: KeyOwner) -> None:

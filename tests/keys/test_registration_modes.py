@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -17,14 +18,17 @@ from pytest_django import Settings
 from accounts.models import Invite, User
 from accounts.services import (
     approve_account,
+    check_work,
     create_account,
     end_invites,
+    make_challenge,
     make_invite,
     purge_invites,
     search_users,
 )
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError
+from construct_site.proof_of_work import search
 from keys.registration import register_account
 from keys.services import fetch_bundle
 from tests.accounts.conftest import HOME
@@ -69,14 +73,33 @@ async def test_a_registration_that_fails_later_gives_the_use_back(settings: Sett
     await register("bob", inviteCode=code)
 
 
-def test_of_two_at_once_the_last_use_lets_one_in() -> None:
-    code = make_invite(1, DAY)
+@with_limiter
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"username": "a b"}, "INVALID_USERNAME"),
+        ({"password": "password1"}, "WEAK_PASSWORD"),
+        ({"publicKey": "hKFp"}, "INVALID_KEY_BUNDLE"),
+    ],
+)
+async def test_a_registration_that_is_refused_at_once_uses_nothing(
+    settings: Settings, changes: dict[str, str], code: str
+) -> None:
+    choose(settings, "invite")
+    invite_code = await run_in_database_thread(make_invite, 1, DAY)
+    body = registration(inviteCode=invite_code) | changes
+    assert (await Api().post("register", body)).refusal == (422, code)
+    await register("alice", inviteCode=invite_code)
+
+
+def register_two_at_once(**brought: Any) -> set[str]:
+    """What became of alice and bob, who bring the same: the name of who got in, the code for who did not."""
     barrier = Barrier(2)
 
     def attempt(username: str) -> str:
         barrier.wait()
         try:
-            grant = register_account(username, "argon2$hash", username, KeyOwner().bundle(), HOME, code)
+            grant = register_account(username, "argon2$hash", username, KeyOwner().bundle(), HOME, **brought)
         except ConstructError as error:
             return error.code.value
         else:
@@ -85,9 +108,74 @@ def test_of_two_at_once_the_last_use_lets_one_in() -> None:
             connection.close()
 
     with ThreadPoolExecutor(2) as pool:
-        outcomes = set(pool.map(attempt, ["alice", "bob"]))
+        return set(pool.map(attempt, ["alice", "bob"]))
+
+
+def test_of_two_at_once_the_last_use_lets_one_in() -> None:
+    outcomes = register_two_at_once(invite_code=make_invite(1, DAY))
     assert outcomes == {User.objects.get().username, "INVALID_INVITE"}
     assert Invite.objects.get().uses_left == 0
+
+
+class TestWork:
+    BITS = 8
+
+    @pytest.fixture(autouse=True)
+    def asked_for(self, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, registration_work_bits=self.BITS)
+
+    async def work(self) -> str:
+        """Work for what the server tells everybody."""
+        challenge = (await Api().get("server")).body["registrationWork"]
+        assert challenge["bits"] == self.BITS
+        found = search(challenge["challenge"], challenge["bits"], range(10**6))
+        assert found is not None
+        return found
+
+    @with_limiter
+    async def test_without_work_the_refusal_tells_what_to_solve(
+        self, hashed: list[int], settings: Settings
+    ) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, registrations_per_hour=1)
+        for body in (registration(), registration(work=None)):
+            answer = await Api().post("register", body)
+            assert answer.refusal == (403, "WORK_REQUIRED")
+        assert hashed == []
+        asked = answer.body["work"]
+        work = search(asked["challenge"], asked["bits"], range(10**6))
+        await register("alice", work=work)
+
+    @with_limiter
+    async def test_work_lets_one_in_and_is_then_refused_before_a_hash(self, hashed: list[int]) -> None:
+        work = await self.work()
+        await register("alice", work=work)
+        hashed.clear()
+        for spent in (work, "nonsense"):
+            answer = await Api().post("register", registration("bob", work=spent))
+            assert answer.refusal == (403, "INVALID_WORK")
+            assert answer.body["work"]["bits"] == self.BITS
+        assert hashed == []
+        await register("bob", work=await self.work())
+
+    @with_limiter
+    async def test_a_registration_that_fails_leaves_the_work_for_another_name(self) -> None:
+        await register("alice", work=await self.work())
+        work = await self.work()
+        for name, refusal in (("a b", (422, "INVALID_USERNAME")), ("ALICE", (409, "USERNAME_TAKEN"))):
+            assert (await Api().post("register", registration(name, work=work))).refusal == refusal
+        await register("bob", work=work)
+
+    @with_limiter
+    async def test_only_where_everybody_may_register_is_it_asked_for(self, settings: Settings) -> None:
+        choose(settings, "approval")
+        assert (await Api().get("server")).body["registrationWork"] is None
+        await register("alice")
+
+    def test_of_two_at_once_with_the_same_work_one_gets_in(self) -> None:
+        challenge = make_challenge()
+        assert challenge is not None
+        work = check_work(search(challenge.challenge, challenge.bits, range(10**6)))
+        assert register_two_at_once(work=work) == {User.objects.get().username, "INVALID_WORK"}
 
 
 def test_an_invite_that_ended_lets_nobody_in_and_goes() -> None:

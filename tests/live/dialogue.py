@@ -73,9 +73,9 @@ class Dialogue:
 
     # Hearing
 
-    async def frame(self) -> Frame:
+    async def frame(self, within_s: float = WAIT_S) -> Frame:
         """The next frame of any kind, as it comes; do not mix with :meth:`reply` and :meth:`message`."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(within_s):
             received = await self.transport.recv()
         assert isinstance(received, bytes), "the server sends binary frames"
         frame: Frame = msgpack.unpackb(received)
@@ -97,12 +97,12 @@ class Dialogue:
     async def messages(self, count: int) -> list[Frame]:
         return [await self.message() for _ in range(count)]
 
-    async def ending(self) -> tuple[list[Frame], int]:
-        """Wait for the end: the frames that came until then, and the close code."""
+    async def ending(self, within_s: float = WAIT_S) -> tuple[list[Frame], int]:
+        """Wait for the end, and for each frame before it: the frames that came until then, and the close code."""
         frames = [*self._replies, *self._messages]
         try:
             while True:
-                frames.append(await self.frame())
+                frames.append(await self.frame(within_s))
         except ConnectionClosed as closed:
             return frames, closed.rcvd.code if closed.rcvd else ABNORMAL_CLOSURE
 

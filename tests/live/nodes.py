@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,16 +74,18 @@ def run_in_another_process(backing: Backing, code: str) -> None:
     run_command(backing, "shell", "--verbosity", "0", "--command", code)
 
 
-def run_command(backing: Backing, *arguments: str) -> None:
-    """Run a command of ``manage.py`` in a process of its own. Raises ``subprocess.CalledProcessError``."""
-    subprocess.run(
+def run_command(backing: Backing, *arguments: str) -> str:
+    """What a command of ``manage.py`` writes, in a process of its own. Raises ``subprocess.CalledProcessError``."""
+    done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=REPOSITORY,
         env=environment_of(backing, **SHARED_SETTINGS),
         check=True,
         capture_output=True,
+        text=True,
         timeout=60,
     )
+    return done.stdout
 
 
 @dataclass
@@ -94,6 +96,8 @@ class Sockets:
     private: set[str]
     source: str = "127.0.0.1"
     """The address that they come from, in 127.0.0.0/8."""
+    headers: Sequence[tuple[str, str]] = ()
+    """Further headers of their handshakes."""
     opened: list[Dialogue] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
@@ -112,6 +116,7 @@ class Sockets:
             close_timeout=5,
             max_queue=None,
             local_addr=(self.source, 0),
+            additional_headers=self.headers,
         )
         return self._keep(Dialogue(transport, self.private))
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
 
 from construct_site.env import REPOSITORY
-from tests.live.dialogue import Dialogue, Person
-from tests.live.nodes import Nodes, Sockets
-from tests.live.server import Server
+from messaging.client.encryption import Keys
+from tests.live.dialogue import Dialogue, Person, chat_message, chat_messages
+from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, run_command
+from tests.live.rest import ask
+from tests.live.server import Server, environment_of
 
 EXPIRED = {"type": "sessionExpired"}
 NEW_PASSWORD = "a brand new passphrase"
@@ -27,31 +29,6 @@ EXAMPLES = 5
 FUZZING_S = 100
 LEFT_OUT = ("deleteAccount", "logOut", "endSession", "changePassword")
 """They would end the session with which the rest is tried."""
-
-
-def call(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
-) -> tuple[int, Any]:
-    """The status and the decoded body of an answer."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    headers = {"Content-Type": "application/json"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path if path.startswith("/") else f"/api/v1/{path}", data, headers)
-        response = connection.getresponse()
-        content = response.read()
-    finally:
-        connection.close()
-    is_json = response.headers.get("Content-Type") == "application/json"
-    return response.status, json.loads(content) if content and is_json else content.decode()
-
-
-async def ask(
-    server: Server, method: str, path: str, body: object = None, token: str | None = None
-) -> tuple[int, Any]:
-    return await asyncio.to_thread(call, server, method, path, body, token)
 
 
 async def assert_ended(dialogue: Dialogue) -> None:
@@ -103,6 +80,128 @@ async def test_a_changed_password_ends_the_sockets_of_the_other_sessions(
     assert await ask(nodes.there, "PUT", "password", passwords, token) == (200, {"revoked": 1})
     await assert_ended(here)
     assert (await kept.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+
+
+async def test_a_reset_code_of_a_command_ends_every_socket_of_its_account_alone(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    bystander, _ = await sockets.register(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username).splitlines()[0]
+    nodes.private.update({code[-22:], NEW_PASSWORD})
+    # The code alone changes nothing.
+    assert (await there.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    wrong = {"code": code[::-1], "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.there, "POST", "password/reset", wrong))[1]["code"] == "INVALID_CREDENTIALS"
+    assert await ask(nodes.there, "POST", "password/reset", {**wrong, "code": code}) == (204, "")
+    for each in (here, there):
+        await assert_ended(each)
+    assert (await bystander.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
+    again = await sockets.open(nodes.here)
+    login = {"username": alice.username, "password": alice.password}
+    assert await again.refusal("login", login) == "INVALID_CREDENTIALS"
+    assert (await again.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
+
+
+async def test_a_required_reset_refuses_logins_on_both_edges_until_the_code_is_redeemed(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    code = run_command(nodes.backing, "make_reset_code", alice.username, "--require").splitlines()[0]
+    login = {"username": alice.username, "password": alice.password}
+    opened = await sockets.open(nodes.there)
+    assert await opened.refusal("login", login) == "PASSWORD_RESET_REQUIRED"
+    assert (await ask(nodes.here, "POST", "login", login))[1]["code"] == "PASSWORD_RESET_REQUIRED"
+    assert await opened.ask("connect", {"sessionToken": alice.token}) == EXPIRED
+    body = {"code": code, "newPassword": NEW_PASSWORD}
+    assert (await ask(nodes.here, "POST", "password/reset", body))[0] == 204
+    assert (await opened.ask("login", {**login, "password": NEW_PASSWORD}))["type"] == "loginSuccess"
+
+
+async def replace_bundle(
+    server: Server, person: Person, token: str, *, drop_waiting: bool = False
+) -> tuple[Keys, Any]:
+    """Give the account other keys; those, and the answer."""
+    keys = Keys.generate()
+    asked = {"password": person.password, "publicKey": keys.bundle(), "dropWaiting": drop_waiting}
+    status, body = await ask(server, "PUT", "bundle", asked, token)
+    assert status == 200, body
+    return keys, body
+
+
+async def test_a_replaced_bundle_is_served_everywhere_and_ends_the_sockets_of_the_other_sessions(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, alice = await sockets.register(nodes.here)
+    there = await sockets.resume(alice, nodes.there)
+    bob, b = await sockets.register(nodes.there)
+    token = await log_in(nodes.there, alice)
+    kept = await sockets.open(nodes.here)
+    await kept.ask("connect", {"sessionToken": token})
+    await bob.ask("getPublicKey", {"userId": alice.user_id})
+    keys, body = await replace_bundle(nodes.there, alice, token)
+    assert body == {"revoked": 1, "unreadable": 0, "dropped": 0}
+    for lost in (here, there):
+        await assert_ended(lost)
+    for reader in (bob, kept):
+        served = (await reader.ask("getPublicKey", {"userId": alice.user_id}))["payload"]
+        assert base64.b64decode(served["identityPublic"]) == bytes(keys.identity.public_key)
+        assert base64.b64decode(served["verifyingKey"]) == bytes(keys.signing.verify_key)
+        assert base64.b64decode(served["signedPrekeyPublic"]) == keys.prekey_public
+    update = {"userId": alice.user_id, "update": keys.rotated().update()}
+    assert (await kept.ask("rotatePrekey", update))["type"] == "keyRotationSuccess"
+    message = chat_message(b, alice)
+    await bob.send(message)
+    assert await kept.message() == message
+
+
+async def test_dropped_messages_do_not_come_and_are_known_when_they_are_sent_again(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    bob, b = await sockets.register(nodes.here)
+    elsewhere = await sockets.resume(b, nodes.there)
+    dropped, fresh = [chat_message(b, alice) for _ in range(3)], chat_message(b, alice)
+    for message in dropped:
+        await bob.send_to_absent(message)
+    token = await log_in(nodes.there, alice)
+    _, body = await replace_bundle(nodes.there, alice, token, drop_waiting=True)
+    assert body == {"revoked": 1, "unreadable": 3, "dropped": 3}
+    assert nodes.waiting(alice) == 0
+    for sender in (bob, elsewhere):
+        assert [await sender.send(message) for message in dropped] == ["delivered"] * 3
+    assert await bob.refusal("sendMessage", dropped[0] | {"content": "AAAA"}) == "DUPLICATE_MESSAGE"
+    assert nodes.waiting(alice) == 0
+    await elsewhere.send_to_absent(fresh)
+    returned = await sockets.open(nodes.here)
+    await returned.ask("connect", {"sessionToken": token})
+    assert await returned.message() == fresh
+
+
+async def test_a_socket_that_holds_what_is_dropped_goes_on(nodes: Nodes, sockets: Sockets) -> None:
+    alice = await sockets.register_absent(nodes.here)
+    bob, b = await sockets.register(nodes.there)
+    token = await log_in(nodes.here, alice)
+    own = await sockets.open(nodes.here)
+    await own.ask("connect", {"sessionToken": token, "receipts": True})
+    held = chat_messages(b, alice, 2)
+    for message in held:
+        await bob.send(message)
+    assert await own.messages(2) == held
+    _, body = await replace_bundle(nodes.there, alice, token, drop_waiting=True)
+    assert (body["unreadable"], body["dropped"]) == (2, 2)
+    between, last = chat_messages(b, alice, 2)
+    await bob.send(between)
+    assert await own.message() == between
+    await own.tell("received", {"messageIds": [message["id"] for message in (*held, between)]})
+    await nodes.confirmed(alice)
+    await bob.send(last)
+    assert await own.message() == last
+    await own.close()
+    again = await sockets.open(nodes.there)
+    await again.ask("connect", {"sessionToken": token})
+    assert await again.message() == last, "of what was dropped nothing came again"
 
 
 async def test_a_deleted_account_is_gone_for_its_sockets_and_for_senders(
@@ -160,10 +259,33 @@ async def test_what_schemathesis_makes_up_finds_nothing(
     assert "Authentication failed" not in run.stdout
 
 
+def export_by_the_schema(server: Server, password: str, token: str) -> tuple[int, str]:
+    """Status and text of an export that has the form which the schema gives it; else it raises."""
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/api/schema/")
+    case = schema["/api/v1/account/export"]["POST"].Case(body={"password": password})
+    response = case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+    return response.status_code, response.text
+
+
+async def test_an_export_of_the_running_server_has_the_form_of_its_schema(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    sender, alice = await sockets.register(nodes.here)
+    bob = await sockets.register_absent(nodes.there)
+    await sender.send_to_absent(chat_message(alice, bob))
+    token = await log_in(nodes.there, bob)
+    status, text = await asyncio.to_thread(export_by_the_schema, nodes.there, bob.password, token)
+    told = json.loads(text)
+    assert (status, told["account"]["userId"], told["mailbox"]["messages"]) == (200, bob.user_id, 1)
+    assert alice.username not in text
+
+
 async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) -> None:
     page = (REPOSITORY / "docs" / "rest.md").read_text(encoding="utf-8")
     script = "set -eu\n" + "\n".join(re.findall(r"```sh\n(.*?)```", page, re.DOTALL))
-    environment = {**os.environ, "API": f"http://127.0.0.1:{nodes.here.port}/api/v1"}
+    # The page's commands run beside the server, on its database.
+    api = f"http://127.0.0.1:{nodes.here.port}/api/v1"
+    environment = environment_of(nodes.backing, **SHARED_SETTINGS, API=api)
     if shutil.which("curl") is None:
         script = f'curl() {{ {sys.executable} -m tests.live.curl "$@"; }}\n{script}'
     run = await asyncio.to_thread(
@@ -184,6 +306,8 @@ async def test_the_session_of_the_documentation_runs_as_written(nodes: Nodes) ->
         '"revoked":1',
         "Down the hole",
         "fingerprint",
+        '"unreadable":0',
+        '"format":"construct-export/1"',
     ):
         assert part in answers
     assert '"code"' not in answers

@@ -62,7 +62,9 @@ async def test_what_comes_after_the_end_of_a_session_waits(nodes: Nodes, sockets
     assert await again.message() == message
 
 
-@pytest.mark.parametrize("command", [("revoke_sessions",), ("delete_user", "--yes")])
+@pytest.mark.parametrize(
+    "command", [("revoke_sessions",), ("delete_user", "--yes"), ("make_reset_code", "--require")]
+)
 async def test_an_operators_command_ends_the_sockets_of_that_account_alone(
     nodes: Nodes, sockets: Sockets, command: tuple[str, ...]
 ) -> None:

@@ -93,6 +93,7 @@ class ModelRows:
         self.confirmed: list[int] = []
         self.discarded: list[int] = []
         self.unreadable: set[int] = set()
+        self.unheard: set[int] = set()
         self.failures: list[Exception] = []
         self.pages = 0
         self.is_stepwise = is_stepwise
@@ -148,7 +149,7 @@ class ModelRows:
             size -= len(self.waiting[row])
             if taken and size < 0:
                 break
-            taken.append(WaitingRow(row, row.to_bytes(16, "big"), self.waiting[row]))
+            taken.append(WaitingRow(row, row.to_bytes(16, "big"), self.waiting[row], row in self.unheard))
         await self._await_step()
         return Page(taken, is_last=len(taken) == len(found))
 

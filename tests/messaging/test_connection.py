@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import InterfaceError, OperationalError
@@ -11,8 +12,18 @@ from django.db import InterfaceError, OperationalError
 from construct_site.errors import CloseCode, ErrorCode
 from messaging import connection as connection_module
 from messaging.connection import Connection
+from messaging.protocol import codec
 from tests.messaging.conftest import Amounts
-from tests.messaging.doubles import ModelRows, RecordingSocket, begun, identity, message_frame, turns, until
+from tests.messaging.doubles import (
+    ModelRows,
+    RecordingSocket,
+    begun,
+    chat_message,
+    identity,
+    message_frame,
+    turns,
+    until,
+)
 
 FRAMES = [bytes([number]) * 10 for number in range(100)]
 
@@ -168,6 +179,61 @@ class TestHandingOver:
         _, socket = await begun(rows)
         await until(lambda: bool(socket.frames))
         assert (socket.frames, rows.pages) == (FRAMES[:1], 3)
+
+
+class TestUnheard:
+    """Rows of a blocked sender: taken and confirmed, never written."""
+
+    async def test_one_is_taken_and_confirmed_by_the_next_pong(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows)
+        row_id, previous, frame = rows.store(FRAMES[0])
+        assert connection.offer(row_id, previous, frame, is_unheard=True)
+        assert (socket.frames, connection.has_been_handed(row_id)) == ([], True)
+        answer(connection, socket)
+        assert rows.confirmed == [row_id]
+
+    async def test_a_paged_one_is_not_written_and_the_others_keep_their_order(self, rows: ModelRows) -> None:
+        stored = store_all(rows, FRAMES[:4])
+        rows.unheard = {stored[0], stored[2]}
+        connection, socket = await begun(rows)
+        assert socket.frames == [FRAMES[1], FRAMES[3]]
+        answer(connection, socket)
+        answer(connection, socket)
+        assert sorted(rows.confirmed) == stored
+
+    async def test_a_client_with_receipts_need_not_say_that_it_stored_one(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        seen = message_frame(message_id=str(UUID(int=1)))
+        row_ids = [row for row, _, _ in (rows.store(FRAMES[0]), rows.store(seen))]
+        connection.offer(row_ids[0], 0, FRAMES[0], is_unheard=True)
+        connection.offer(row_ids[1], row_ids[0], seen)
+        answer(connection, socket)
+        assert (socket.frames, rows.confirmed) == ([seen], row_ids[:1])
+        connection.received([str(UUID(int=1))])
+        assert rows.confirmed == row_ids
+
+    async def test_they_take_room_in_the_window_like_others(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_messages=1)
+        connection, socket = await begun(rows)
+        taken = [connection.offer(*rows.store(frame), is_unheard=True) for frame in FRAMES[:2]]
+        assert (taken, connection.offer(*rows.store(FRAMES[2]))) == ([True, False], False)
+        for _ in range(3):
+            answer(connection, socket)
+        assert (socket.frames, len(rows.confirmed)) == (FRAMES[2:3], 3)
+
+    async def test_what_is_kept_of_one_who_is_blocked_is_not_written(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(window_messages=1)
+        connection, socket = await begun(rows)
+        blocked, friend = uuid4(), uuid4()
+        senders = friend, blocked, friend, blocked
+        frames = [codec.encode(chat_message(sender, connection.user_id)) for sender in senders]
+        offer_all(rows, connection, frames)
+        connection.silence(blocked)
+        for _ in range(4):
+            answer(connection, socket)
+        assert (socket.frames, len(rows.confirmed)) == ([frames[0], frames[2]], 4)
 
 
 class TestWindow:

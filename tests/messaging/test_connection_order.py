@@ -1,4 +1,7 @@
-"""Whatever becomes of rings, pages, pongs and stubs: one sender's messages arrive in order, once, and all of them."""
+"""Whatever becomes of rings, pages, pongs and stubs: one sender's messages arrive in order, once, and all of them.
+
+All but those that are unheard: of these none is written.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class World:
         self.socket = socket
         self.due: set[bytes] = set()
         """What must arrive: all but what another socket confirmed before a ring for it was heard."""
+        self._unheard: set[bytes] = set()
         self._heard: set[int] = set()
         self._numbers = [0] * SENDERS
         self._begun: list[tuple[int, int, bytes] | None] = [None] * SENDERS
@@ -39,14 +43,18 @@ class World:
             frame = bytes([sender, *self._numbers[sender].to_bytes(2, "big"), *bytes(7)])
             self._begun[sender] = (*self.rows.begin_store(sender), frame)
 
-    def store(self, sender: int, ring: str) -> None:
+    def store(self, sender: int, ring: str, hearing: str = "heard") -> None:
         self.begin(sender)
         stored = self._begun[sender]
         assert stored is not None
         self._begun[sender] = None
         row_id, previous, frame = stored
         self.rows.end_store(row_id, frame)
-        self.due.add(frame)
+        if hearing == "unheard":
+            self.rows.unheard.add(row_id)
+            self._unheard.add(frame)
+        else:
+            self.due.add(frame)
         if ring == "heard":
             self._ring(row_id, previous, frame)
         elif ring == "late":
@@ -59,7 +67,7 @@ class World:
     def _ring(self, row_id: int, previous: int, frame: bytes) -> None:
         if frame in self.due:
             self._heard.add(row_id)
-        self.connection.offer(row_id, previous, frame)
+        self.connection.offer(row_id, previous, frame, is_unheard=row_id in self.rows.unheard)
 
     def confirm_elsewhere(self, which: int) -> None:
         """Another socket of the recipient confirms a row: it waits no more. Its ring is not later than that."""
@@ -95,11 +103,17 @@ class World:
             seen[frame[0]].append(int.from_bytes(frame[1:3], "big"))
         for numbers in seen:
             assert numbers == sorted(set(numbers))
+        assert not self._unheard & set(self.socket.frames)
 
 
 senders = st.integers(0, SENDERS - 1)
 steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
-    st.tuples(st.just("store"), senders, st.sampled_from(["heard", "heard", "late", "lost"])),
+    st.tuples(
+        st.just("store"),
+        senders,
+        st.sampled_from(["heard", "heard", "late", "lost"]),
+        st.sampled_from(["heard", "heard", "unheard"]),
+    ),
     st.tuples(st.just("begin"), senders),
     st.tuples(st.just("ring_late"), st.integers(0, 5)),
     st.tuples(st.just("pong")),
@@ -134,6 +148,7 @@ async def play(history: list[tuple[object, ...]]) -> World:
         world.check()
     await world.settle()
     world.check()
+    assert not rows.waiting
     connection.detach()
     return world
 

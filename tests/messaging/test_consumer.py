@@ -298,9 +298,9 @@ class TestPipelining:
         alice = await client.register("alice")
         fetch, searched = keys_services.fetch_bundle, threading.Event()
 
-        def slow(user_id: UUID) -> keys_services.ServedBundle:
+        def slow(user_id: UUID, *, asked_by: UUID) -> keys_services.ServedBundle:
             gate.wait(PATIENCE_S)
-            return fetch(user_id)
+            return fetch(user_id, asked_by=asked_by)
 
         def noted(query: str) -> list[accounts.FoundUser]:
             searched.set()
@@ -327,9 +327,9 @@ class TestPipelining:
         alice = await client.register("alice")
         fetch = keys_services.fetch_bundle
 
-        def slow(user_id: UUID) -> keys_services.ServedBundle:
+        def slow(user_id: UUID, *, asked_by: UUID) -> keys_services.ServedBundle:
             gate.wait(PATIENCE_S)
-            return fetch(user_id)
+            return fetch(user_id, asked_by=asked_by)
 
         monkeypatch.setattr(keys_services, "fetch_bundle", slow)
         await client.send(messages.GetPublicKey(user_id=alice.user_id))
@@ -435,7 +435,7 @@ class TestTrouble:
     async def test_an_unexpected_fault_is_a_table_error_and_its_words_stay_here(
         self, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def fail(user_id: UUID) -> None:
+        def fail(user_id: UUID, *, asked_by: UUID) -> None:
             raise RuntimeError(f"private words about {user_id}")
 
         await client.register("alice")

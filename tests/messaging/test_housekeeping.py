@@ -15,6 +15,8 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.models import Invite, UsedChallenge
+from accounts.services import make_invite
 from messaging import housekeeping
 from messaging.housekeeping import EXPIRY, claim, expire_if_due, expire_mailbox, keep_house
 from messaging.mailbox.letters import Caps, Letter
@@ -119,6 +121,18 @@ class TestKeepHouse:
             clock.shift(MINUTE)
             assert expire_if_due() == 1
         assert Chore.objects.get().name == EXPIRY
+
+    @pytest.mark.usefixtures("transactional_db")
+    def test_expired_invites_and_used_challenges_go_in_the_same_round(self) -> None:
+        with time_machine.travel(NOW, tick=False) as clock:
+            make_invite(1, timedelta(hours=1))
+            make_invite(1, timedelta(hours=3))
+            UsedChallenge.objects.create(digest=bytes(16), expires_at=NOW + timedelta(hours=1))
+            assert expire_if_due() == 0
+            clock.shift(timedelta(hours=2))
+            assert expire_if_due() == 2
+        assert Invite.objects.count() == 1
+        assert not UsedChallenge.objects.exists()
 
     async def test_the_running_server_expires(
         self, recipient: UUID, amounts: Amounts, caplog: pytest.LogCaptureFixture

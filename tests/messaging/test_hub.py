@@ -420,7 +420,9 @@ class TestSweep:
     ) -> None:
         phone = await Device(hub, recipient).attach()
         sealed = keys.encrypt(FRAME, recipient.bytes, NAME)
-        await mailbox.put(Letter(recipient, NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None)
+        await mailbox.put(
+            Letter(recipient, uuid4(), NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None
+        )
         await hub._look_where_more_waits([recipient])
         await until(lambda: phone.frames == [FRAME])
 
@@ -428,7 +430,9 @@ class TestSweep:
         self, hub: Hub, mailbox: Mailbox, keys: KeyRing, recipient: UUID
     ) -> None:
         sealed = keys.encrypt(FRAME, recipient.bytes, NAME)
-        await mailbox.put(Letter(recipient, NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None)
+        await mailbox.put(
+            Letter(recipient, uuid4(), NAME, b"b" * 16, b"p" * 16, sealed), lambda _outcome: None
+        )
         phone = await Device(hub, recipient).attach()
         looks = phone.looks()
         await hub._look_where_more_waits([recipient])

@@ -13,6 +13,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 
 from construct_site.errors import ConstructError, ErrorCode
+from messaging import contacts
 from messaging.connection import Connection, Identity
 from messaging.hub import Hub
 from messaging.layer import DoorbellLayer
@@ -41,14 +42,32 @@ def counted() -> list[UUID]:
 
 
 @pytest.fixture
-async def make_relay(mailbox: Mailbox, keys: KeyRing, counted: list[UUID]) -> AsyncIterator[MakeRelay]:
+def accepted() -> list[tuple[UUID, UUID]]:
+    """Who is to be accepted by whom: the sender, and to whom they wrote."""
+    return []
+
+
+@pytest.fixture
+async def make_relay(
+    mailbox: Mailbox, keys: KeyRing, counted: list[UUID], accepted: list[tuple[UUID, UUID]]
+) -> AsyncIterator[MakeRelay]:
     hubs: list[Hub] = []
 
-    def make(layer: Any = None, doorbell_s: float = PATIENCE_S) -> Relay:
+    def make(layer: Any = None, doorbell_s: float = PATIENCE_S, *, tells_presence: bool = True) -> Relay:
         hubs.append(Hub(mailbox, keys, layer or InMemoryChannelLayer()))
         hubs[-1].start()
         names = Names([bytes(range(32))])
-        return Relay(mailbox, hubs[-1], keys, names, counted.append, NOW.timestamp, doorbell_s)
+        return Relay(
+            mailbox,
+            hubs[-1],
+            keys,
+            names,
+            counted.append,
+            NOW.timestamp,
+            lambda user_id, peer_id: accepted.append((user_id, peer_id)),
+            doorbell_s,
+            tells_presence,
+        )
 
     yield make
     for hub in hubs:
@@ -154,6 +173,17 @@ class TestAck:
         assert (await relay.send(SENDER, message)).status == "delivered"
         assert socket.frames == [codec.encode(message)]
 
+    async def test_where_presence_is_not_told_every_ack_says_queued(
+        self, make_relay: MakeRelay, recipient: UUID
+    ) -> None:
+        relay = make_relay(tells_presence=False)
+        connection, socket = await online(relay.hub, recipient)
+        message = chat_message(SENDER, recipient)
+        assert [(await relay.send(SENDER, message)).status for _ in range(2)] == ["queued"] * 2
+        connection.pong(socket.pings[-1])
+        await until(lambda: not list(connection.handed))
+        assert (len(socket.frames), (await relay.send(SENDER, message)).status) == (1, "queued")
+
     async def test_ids_in_upper_case_reach_the_same_recipient(self, relay: Relay, recipient: UUID) -> None:
         _, socket = await online(relay.hub, recipient)
         quiet = chat_message(SENDER, recipient)
@@ -182,6 +212,43 @@ class TestAck:
         acks = await asyncio.gather(*(relay.send(SENDER, message) for message in messages))
         assert [ack.status for ack in acks] == ["delivered"] * 10
         assert socket.frames == [codec.encode(message) for message in messages]
+
+
+class TestContacts:
+    async def test_who_is_blocked_gets_the_ack_of_others_and_is_not_written(
+        self, relay: Relay, recipient: UUID
+    ) -> None:
+        blocked = await asyncio.to_thread(make_recipient, "blocked")
+        await asyncio.to_thread(contacts.block, recipient, blocked)
+        connection, socket = await online(relay.hub, recipient)
+        message = chat_message(blocked, recipient)
+        assert [(await relay.send(blocked, message)).status for _ in range(2)] == ["delivered"] * 2
+        assert (socket.frames, len(list(connection.handed))) == ([], 1)
+        connection.pong(socket.pings[-1])
+        await until(lambda: not list(connection.handed))
+        assert (await relay.send(blocked, message)).status == "delivered"
+        assert socket.frames == []
+
+    async def test_a_request_is_queued_and_handed_to_nobody(self, relay: Relay, recipient: UUID) -> None:
+        await asyncio.to_thread(contacts.set_accepted_only, recipient, True)
+        connection, socket = await online(relay.hub, recipient)
+        message = chat_message(SENDER, recipient)
+        assert [(await relay.send(SENDER, message)).status for _ in range(2)] == ["queued"] * 2
+        assert (socket.frames, list(connection.handed)) == ([], [])
+
+    async def test_whom_one_writes_to_is_to_be_accepted_where_only_accepted_people_may_write(
+        self, relay: Relay, recipient: UUID, accepted: list[tuple[UUID, UUID]]
+    ) -> None:
+        sender = await asyncio.to_thread(make_recipient, "sender")
+        await relay.send(sender, chat_message(sender, recipient))
+        assert accepted == []
+        await asyncio.to_thread(contacts.set_accepted_only, sender, True)
+        await relay.send(sender, chat_message(sender, recipient))
+        await relay.send(sender, chat_message(sender, sender))
+        assert accepted == [(sender, recipient)]
+        await asyncio.to_thread(contacts.accept, sender, recipient)
+        await relay.send(sender, chat_message(sender, recipient))
+        assert accepted == [(sender, recipient)]
 
 
 class TestRepeats:

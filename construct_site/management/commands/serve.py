@@ -18,9 +18,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection, connections
+from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQLConnection
-from django.db.migrations.executor import MigrationExecutor
 
 from construct_site import checks
 from construct_site.env import REPOSITORY, Config, variable
@@ -144,7 +143,6 @@ def _prepare_database(config: Config, *, migrate: bool) -> AbstractContextManage
     if migrate:
         call_command("migrate", interactive=False, verbosity=0)
     checks.refuse_forgetful_database()
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if not checks.is_migrated():
         raise ImproperlyConfigured("The database is not up to date: serve once with --migrate.")
     return refuse_second_process(config)

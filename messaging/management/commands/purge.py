@@ -9,7 +9,10 @@ from messaging.housekeeping import expire_mailbox, purge_accounts
 
 
 class Command(BaseCommand):
-    help = "Deletes expired messages and stubs, sessions that ended long ago and names that have rested."
+    help = (
+        "Deletes expired messages and stubs, sessions that ended long ago, names that have rested and "
+        "expired invites, reset codes and used challenges."
+    )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now = timezone.now()

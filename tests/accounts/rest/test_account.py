@@ -11,6 +11,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import FormerName, User
+from accounts.services import make_reset_code, require_password_reset
 from construct_site.database import run_in_database_thread
 from construct_site.events import Event, SessionsEnded
 from messaging.mailbox.letters import Caps
@@ -79,6 +80,84 @@ class TestPassword:
         guess = {"currentPassword": "wrong horse battery", "newPassword": NEW_PASSWORD}
         refusals = [(await alice.put("password", guess)).refusal for _ in range(6)]
         assert refusals == [(401, "INVALID_CREDENTIALS")] * 5 + [(429, "RATE_LIMIT_EXCEEDED")]
+
+
+class TestReset:
+    async def code_for(self, api: Api) -> str:
+        return (await run_in_database_thread(make_reset_code, UUID(api.user_id))).code
+
+    async def test_a_code_sets_another_password_once_and_ends_all_sessions(
+        self, heard: asyncio.Queue[Event]
+    ) -> None:
+        alice = await register("alice")
+        body = {"code": await self.code_for(alice), "newPassword": NEW_PASSWORD}
+        answer = await Api().post("password/reset", body)
+        assert (answer.status, answer.body) == (204, None)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert heard.get_nowait() == SessionsEnded(UUID(alice.user_id))
+        assert (await alice.get("profile")).refusal == (401, "AUTH_REQUIRED")
+        logins = [
+            await Api().post("login", {"username": "alice", "password": password})
+            for password in (PASSWORD, NEW_PASSWORD)
+        ]
+        assert [each.status for each in logins] == [401, 200]
+        again = await Api().post("password/reset", body)
+        assert again.refusal == (401, "INVALID_CREDENTIALS")
+        assert again.body["message"] == "This reset code is unknown, used, replaced or expired."
+
+    @pytest.mark.parametrize(
+        ("changes", "refusal"),
+        [
+            ({"code": "construct_reset_AAAAAAAAAAAAAAAAAAAAAA"}, (401, "INVALID_CREDENTIALS")),
+            ({"code": ""}, (401, "INVALID_CREDENTIALS")),
+            ({"newPassword": "short"}, (422, "WEAK_PASSWORD")),
+            ({"newPassword": "aLiCe-tHe-FiRsT"}, (422, "WEAK_PASSWORD")),
+            ({"code": 7}, (422, "VALIDATION_FAILED")),
+            ({"newPassword": None}, (422, "VALIDATION_FAILED")),
+            ({"username": "alice"}, (422, "VALIDATION_FAILED")),
+        ],
+    )
+    async def test_a_refused_reset_changes_nothing_and_leaves_the_code(
+        self, changes: dict[str, object], refusal: tuple[int, str]
+    ) -> None:
+        alice = await register("alice-the-first")
+        body: dict[str, object] = {"code": await self.code_for(alice), "newPassword": NEW_PASSWORD}
+        assert (await Api().post("password/reset", body | changes)).refusal == refusal
+        assert (await alice.get("profile")).status == 200
+        await alice.log_in("alice-the-first")
+        assert (await Api().post("password/reset", body)).status == 204
+
+    async def test_a_token_neither_helps_nor_hinders(self) -> None:
+        alice, bob = await register("alice"), await register("bob")
+        body = {"code": await self.code_for(alice), "newPassword": NEW_PASSWORD}
+        assert (await Api("construct_nonsense").post("password/reset", body)).status == 204
+        assert (await bob.get("profile")).status == 200
+
+    async def test_guesses_are_limited_and_told_when_to_come_back(self, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, failed_logins_per_address=3)
+        alice = await register("alice")
+        code = await self.code_for(alice)
+        answers = [
+            await Api().post("password/reset", {"code": each, "newPassword": NEW_PASSWORD})
+            for each in ("a", "b", "c", code)
+        ]
+        assert [each.status for each in answers] == [401, 401, 401, 429]
+        assert answers[3].refusal == (429, "RATE_LIMIT_EXCEEDED")
+        assert 1 <= int(answers[3].headers["Retry-After"]) <= 30
+        # Who was here with a good session has an allowance of their own.
+        await alice.log_in("alice")
+
+    async def test_a_login_is_refused_until_the_required_reset(self) -> None:
+        alice = await register("alice")
+        await run_in_database_thread(require_password_reset, UUID(alice.user_id))
+        assert (await alice.get("profile")).refusal == (401, "AUTH_REQUIRED")
+        login = {"username": "alice", "password": PASSWORD}
+        assert (await Api().post("login", login)).refusal == (403, "PASSWORD_RESET_REQUIRED")
+        wrong = {**login, "password": "wrong horse battery"}
+        assert (await Api().post("login", wrong)).refusal == (401, "INVALID_CREDENTIALS")
+        body = {"code": await self.code_for(alice), "newPassword": NEW_PASSWORD}
+        assert (await Api().post("password/reset", body)).status == 204
+        assert (await Api().post("login", {**login, "password": NEW_PASSWORD})).status == 200
 
 
 class TestProfile:
@@ -177,6 +256,15 @@ class TestSearch:
         assert [each.status for each in answers] == [200, 200, 429]
         assert answers[2].refusal == (429, "RATE_LIMIT_EXCEEDED")
         assert 1 <= int(answers[2].headers["Retry-After"]) <= 60
+
+    @pytest.mark.parametrize("method", ["HEAD", "head", "get"])
+    async def test_a_search_for_its_head_alone_counts_as_one(self, method: str, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, searches_per_minute=2)
+        alice = await register("alice")
+        asked = [await alice.call(method, "users?query=ali") for _ in range(2)]
+        assert [each.status for each in asked] == [200, 200]
+        assert (await alice.get("users?query=ali")).refusal == (429, "RATE_LIMIT_EXCEEDED")
+        assert (await alice.call(method, "users?query=ali")).status == 429
 
 
 class TestDeletion:

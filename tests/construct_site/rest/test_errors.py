@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.middleware.common import CommonMiddleware
 from django.test import Client
 from pytest_django import Settings
 
@@ -13,6 +14,7 @@ from accounts import services
 from accounts.models import Session, User
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ERRORS, ConstructError, ErrorCode
+from construct_site.rest.payloads import UNKNOWN_TOLD
 from tests.rest import PASSWORD, Api, register
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -85,6 +87,11 @@ class TestBody:
         assert all(
             isinstance(each, str) for sentences in answer.body["fields"].values() for each in sentences
         )
+
+    async def test_an_answer_names_no_more_fields_than_people_read(self) -> None:
+        answer = await Api().post("login", {**LOGIN, **{f"x{number:03}": 1 for number in range(1000)}})
+        assert answer.refusal == (422, "VALIDATION_FAILED")
+        assert list(answer.body["fields"]) == [f"x{number:03}" for number in range(UNKNOWN_TOLD)]
 
 
 class TestToken:
@@ -203,3 +210,21 @@ class TestForm:
         assert "KeyError" in caplog.text
         assert PASSWORD not in caplog.text + json.dumps(answer.body)
         assert not settings.DEBUG
+
+    @pytest.mark.parametrize("path", ["server", "profile", "nothing"])
+    async def test_a_foreign_host_is_told_so_as_json(self, path: str) -> None:
+        answer = await Api().call("GET", path, host="evil.example")
+        assert answer.refusal == (400, "INVALID_FORMAT")
+        assert answer.headers["Content-Type"] == "application/json"
+
+    async def test_a_fault_outside_of_the_endpoints_is_told_and_logged_like_one_within(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(_self: object, _request: object) -> None:
+            raise KeyError(PASSWORD)
+
+        monkeypatch.setattr(CommonMiddleware, "process_request", fail)
+        answer = await Api().get("server")
+        assert answer.refusal == (500, "SERVER_ERROR")
+        assert "KeyError in tests.construct_site.rest.test_errors" in caplog.text
+        assert PASSWORD not in caplog.text + json.dumps(answer.body)

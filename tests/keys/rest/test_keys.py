@@ -59,6 +59,10 @@ class TestRegistration:
         assert answer.refusal == (429, "RATE_LIMIT_EXCEEDED")
         assert int(answer.headers["Retry-After"]) > 3000
 
+    async def test_a_limit_of_none_takes_none(self, settings: Settings) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, registrations_per_hour=0)
+        assert (await Api().post("register", registration())).refusal == (429, "RATE_LIMIT_EXCEEDED")
+
 
 class TestBundle:
     async def test_a_bundle_is_served_to_who_is_logged_in(self) -> None:

@@ -145,10 +145,9 @@ def _of_ids(user_ids: Mapping[str, Sequence[str]], asker: Person) -> Iterator[_Q
         "Error USER_NOT_FOUND",
         is_rest=False,
     )
-    to_nobody = {kind: user_ids[kind] for kind in ("unknown", "deleted")}
     yield _Question(
-        "Message to an id: unknown or deleted",
-        dict(zip(to_nobody, zip(*_messages(asker, to_nobody), strict=True), strict=True)),
+        "Message to an id: unknown, deleted or pending",
+        dict(zip(user_ids, zip(*_messages(asker, user_ids), strict=True), strict=True)),
         "Error USER_NOT_FOUND",
         is_rest=False,
     )

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from construct_site.proof_of_work import Challenge
 from messaging.client import ClientClosed, ConnectionLost, ConstructClient, RequestRefused, SessionEnded
+from messaging.protocol.codec import Request
 from messaging.protocol.messages import (
     ChatMessage,
     Connect,
@@ -39,6 +41,9 @@ from tests.messaging.client.scripted_server import (
     logged_in,
 )
 
+WORK = "challenge:162754"
+"""The first that proves 16 bits."""
+
 
 async def _log_in(client: ConstructClient, server: ScriptedServer, *, receipts: bool = True) -> Peer:
     peer = await server.accept()
@@ -47,6 +52,15 @@ async def _log_in(client: ConstructClient, server: ScriptedServer, *, receipts: 
     await peer.answer(logged_in(receipts=receipts))
     await login
     return peer
+
+
+def work_required(request: Request, *, bits: int) -> Error:
+    return Error(
+        code="WORK_REQUIRED",
+        message="This server asks for proof of work.",
+        request_id=request.request_id,
+        work=Challenge("challenge", bits, 2_000_000_000),
+    )
 
 
 async def _receive(client: ConstructClient) -> ChatMessage:
@@ -77,6 +91,44 @@ class TestRequests:
         await peer.answer(success)
         assert await registering == success
         assert (client.user_id, client.session_token) == (USER_ID, "t0k3n")
+
+    async def test_work_that_is_asked_for_is_brought(
+        self, server: ScriptedServer, client: ConstructClient
+    ) -> None:
+        peer = await server.accept()
+        registering = asyncio.create_task(client.register("bob", "password", "a2V5cw=="))
+        first = await peer.request()
+        await peer.answer(work_required(first, bits=16))
+        second = await peer.request()
+        assert second.request_id != first.request_id
+        assert second.payload == Register(
+            username="bob", password="password", public_key="a2V5cw==", work=WORK, receipts=True
+        )
+        success = RegisterSuccess(
+            user_id=USER_ID, username="bob", display_name="bob", session_token="t0k3n", expires=1
+        )
+        await peer.answer(success)
+        assert await registering == success
+
+    async def test_what_is_refused_again_with_its_work_is_told(
+        self, server: ScriptedServer, client: ConstructClient
+    ) -> None:
+        peer = await server.accept()
+        registering = asyncio.create_task(client.register("bob", "password", "a2V5cw=="))
+        for _ in range(2):
+            await peer.answer(work_required(await peer.request(), bits=1))
+        with pytest.raises(RequestRefused) as refused:
+            await registering
+        assert refused.value.code == "WORK_REQUIRED"
+
+    async def test_more_work_than_the_application_allows_is_not_begun(self, server: ScriptedServer) -> None:
+        async with ConstructClient(server.url, work_bits_max=15) as client:
+            peer = await server.accept()
+            registering = asyncio.create_task(client.register("bob", "password", "a2V5cw=="))
+            await peer.answer(work_required(await peer.request(), bits=16))
+            with pytest.raises(RequestRefused) as refused:
+                await registering
+            assert refused.value.challenge == Challenge("challenge", 16, 2_000_000_000)
 
     async def test_every_other_request_has_its_reply(
         self, server: ScriptedServer, client: ConstructClient

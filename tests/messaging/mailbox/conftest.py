@@ -22,6 +22,7 @@ from tests.messaging.doubles import PATIENCE_S
 
 MAILBOX_KEYS = KeyRing([bytes(range(32))])
 OLD_KEY, NEW_KEY, NEXT_KEY = (bytes([number]) * 32 for number in (1, 2, 3))
+SENDER = UUID(int=1)
 MakeLetter = Callable[..., Letter]
 
 
@@ -40,8 +41,9 @@ def recipient(transactional_db: None) -> UUID:
     return make_recipient("recipient")
 
 
-def make_recipient(username: str) -> UUID:
-    user = User.objects.create(username=username, display_name=username)
+def make_recipient(username: str, **fields: bool) -> UUID:
+    """An account with a bundle; `fields` are the account's."""
+    user = User.objects.create(username=username, display_name=username, **fields)
     PrekeyBundle.objects.create(
         user=user,
         identity_public=bytes(32),
@@ -90,12 +92,13 @@ def until_someone_waits_for_a_lock() -> None:
 def make_letter(
     recipient: UUID,
     *,
+    sender: UUID = SENDER,
     name: bytes = b"",
     body: bytes = b"b" * 16,
     pair: bytes = b"p" * 16,
     sealed: bytes = b"sealed",
 ) -> Letter:
-    return Letter(recipient, name or uuid4().bytes, body, pair, sealed)
+    return Letter(recipient, sender, name or uuid4().bytes, body, pair, sealed)
 
 
 def write_letter(
@@ -111,7 +114,7 @@ def write_letter(
         content=content,
     )
     sealed = MAILBOX_KEYS.encrypt(number.to_bytes(4, "big"), recipient.bytes, current.name)
-    return Letter(recipient, *current, sealed, tuple(further))
+    return Letter(recipient, UUID(bytes=sender), *current, sealed, tuple(further))
 
 
 @contextmanager

@@ -136,8 +136,8 @@ class TestRepeats:
 
         with connection.execute_wrapper(note):
             put(AFTER, 1)
-        # PostgreSQL's one statement goes past Django's cursor; SQLite's five begin with BEGIN.
-        assert len(asked) == {"postgresql": 0, "sqlite": 5}[connection.vendor], asked
+        # PostgreSQL's one statement goes past Django's cursor; SQLite's six begin with BEGIN.
+        assert len(asked) == {"postgresql": 0, "sqlite": 6}[connection.vendor], asked
 
 
 class TestOrderAndShare:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from construct_site.proof_of_work import Challenge
 from messaging.protocol import messages
 
 ID = "B1D54F2C-0A6E-4C1B-9D0E-7F3A5C2E8D41"
@@ -60,6 +61,15 @@ CLIENT_FRAMES: list[tuple[bytes, messages.ClientMessage]] = [
         ),
         messages.Register(
             username="alice", password="password", public_key="hKFp", display_name="Álice", receipts=True
+        ),
+    ),
+    (
+        (
+            b"\x82\xa4type\xa8register\xa7payload\x85\xa8username\xa5alice\xa8password\xa8password"
+            b"\xa9publicKey\xa4hKFp\xaainviteCode\xa2in\xa4work\xa5QQ:17"
+        ),
+        messages.Register(
+            username="alice", password="password", public_key="hKFp", invite_code="in", work="QQ:17"
         ),
     ),
     (
@@ -214,5 +224,12 @@ SERVER_FRAMES: list[tuple[bytes, messages.ServerMessage]] = [
             b"\xa9requestId\xa21f"
         ),
         messages.Error(code="AUTH_REQUIRED", message="Log in first.", request_id="1f"),
+    ),
+    (
+        (
+            b"\x82\xa4type\xa5error\xa7payload\x83\xa4code\xadWORK_REQUIRED\xa7message\xa5Work."
+            b"\xa4work\x83\xa9challenge\xa2QQ\xa4bits\x14\xa7expires\xce\x6a\xb0\x0b\x80"
+        ),
+        messages.Error(code="WORK_REQUIRED", message="Work.", work=Challenge("QQ", 20, 0x6AB00B80)),
     ),
 ]

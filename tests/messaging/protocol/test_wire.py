@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 
-from messaging.protocol.codec import decode_reply, decode_request, encode, encode_request, message_id_of
+from messaging.protocol.codec import (
+    decode_reply,
+    decode_request,
+    encode,
+    encode_request,
+    message_id_of,
+    sender_of,
+)
 from messaging.protocol.messages import CLIENT_MESSAGES, ChatMessage, ClientMessage, ServerMessage
 from tests.messaging.protocol.literals import CHAT_MESSAGE, CLIENT_FRAMES, ID, SERVER_FRAMES
 
@@ -64,13 +73,15 @@ def test_numbers_take_the_fewest_bytes(number: int, encoded: bytes) -> None:
     assert encode(message).endswith(b"\xa9timestamp" + encoded)
 
 
-def test_the_id_of_an_encoded_message_is_read_without_decoding_it() -> None:
+def test_the_id_and_the_sender_of_an_encoded_message_are_read_without_decoding_it() -> None:
     assert message_id_of(encode(CHAT_MESSAGE)) == ID
+    assert sender_of(encode(CHAT_MESSAGE)) == UUID(CHAT_MESSAGE.sender)
 
 
 @pytest.mark.parametrize(
     "frame", [frame for frame, message in SERVER_FRAMES if message != CHAT_MESSAGE] + [b""]
 )
-def test_another_frame_has_no_message_id(frame: bytes) -> None:
-    with pytest.raises(ValueError, match="not an encoded message frame"):
-        message_id_of(frame)
+def test_another_frame_has_no_message_id_and_no_sender(frame: bytes) -> None:
+    for read in (message_id_of, sender_of):
+        with pytest.raises(ValueError, match="not an encoded message frame"):
+            read(frame)

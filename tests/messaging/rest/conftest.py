@@ -1,5 +1,5 @@
-"""Cheap hashes and a limiter of the test's event loop."""
+"""Cheap hashes, the events of the process, and a limiter of the test's event loop."""
 
-from tests.accounts.conftest import cheap_hashes, limiter
+from tests.accounts.conftest import cheap_hashes, heard, limiter
 
-__all__ = ["cheap_hashes", "limiter"]
+__all__ = ["cheap_hashes", "heard", "limiter"]

@@ -56,7 +56,7 @@ def _has_trigrams(schema_editor: BaseDatabaseSchemaEditor) -> bool:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0004_invites_and_approval")]
+    dependencies = [("accounts", "0006_pending_index_and_used_challenges")]
     operations = [
         migrations.AlterField(
             model_name="user",

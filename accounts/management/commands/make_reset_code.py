@@ -1,0 +1,34 @@
+"""``manage.py make_reset_code USERNAME [--require]``: let who forgot their password choose another."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.management.operators import find_user
+from accounts.services import make_reset_code, require_password_reset
+from construct_site.errors import ConstructError
+
+
+class Command(BaseCommand):
+    help = (
+        "Makes a password-reset code of an account, in the place of an earlier one, and prints it: "
+        "it works once and cannot be shown again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument(
+            "--require", action="store_true", help="End all sessions and refuse logins until it is redeemed."
+        )
+
+    def handle(self, *_args: Any, username: str, require: bool, **_options: Any) -> None:
+        user = find_user(username)
+        try:
+            if require:
+                require_password_reset(user.pk)
+            made = make_reset_code(user.pk)
+        except ConstructError as error:
+            # Deleted just now.
+            raise CommandError(error.text) from None
+        self.stdout.write(made.code)
+        self.stdout.write(f"It works once, until {made.expires_at:%Y-%m-%d %H:%M} UTC.")

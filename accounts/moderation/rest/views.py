@@ -1,0 +1,41 @@
+"""The endpoints of moderation."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.moderation import reports
+from accounts.moderation.rest import payloads
+from accounts.rest.authentication import grant_of
+from accounts.services import parse_user_id
+from construct_site.errors import ErrorCode
+from construct_site.limits import RateLimit
+from construct_site.rest.endpoints import Endpoint, answer, describe, read_body
+
+
+class ReportsView(Endpoint):
+    """What the moderators are told."""
+
+    limits: ClassVar = {"POST": RateLimit.REPORTS}
+
+    @describe(
+        "reportUser",
+        takes=payloads.ReportRequest,
+        gives=payloads.ReportAnswer,
+        status=201,
+        errors=(ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.INVALID_USER_ID, ErrorCode.USER_NOT_FOUND),
+    )
+    def post(self, request: Request) -> Response:
+        """Report a user to the moderators. The person does not learn of it."""
+        asked = read_body(request, payloads.ReportRequest)
+        stored = reports.report(
+            grant_of(request).user_id,
+            parse_user_id(asked["user_id"]),
+            asked["category"],
+            asked["text"],
+            [str(each) for each in asked["message_ids"]],
+        )
+        return answer(payloads.ReportAnswer, {"id": stored}, status=201)

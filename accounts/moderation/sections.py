@@ -1,0 +1,41 @@
+"""What the export of a user's data tells of moderation."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from rest_framework import serializers
+
+from accounts.moderation.models import Report
+from construct_site.export import Section, Table
+from construct_site.rest.payloads import Payload, Text, UnixSeconds
+
+
+class ReportExport(Payload):
+    """What the user told the moderators about another."""
+
+    id = serializers.UUIDField()
+    user_id = serializers.UUIDField(
+        source="reported.id", allow_null=True, help_text="Whom it is about; null: the account is gone."
+    )
+    category = Text()
+    text = Text()
+    message_ids = serializers.ListField(child=Text())
+    created = UnixSeconds(source="created_at", help_text="Unix seconds.")
+
+
+class ReportsExport(Payload):
+    """Reports that the account made. Those about it are their reporters'."""
+
+    made = ReportExport(many=True, help_text="Oldest first.")
+
+
+def _read_reports(user_id: UUID) -> dict[str, object]:
+    return {
+        "made": Report.objects.filter(reporter=user_id)
+        .select_related("reported")
+        .order_by("created_at", "pk")
+    }
+
+
+REPORTS = Section("reports", ReportsExport, _read_reports, (Table(Report, ReportExport, owner="reporter"),))
