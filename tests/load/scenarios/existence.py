@@ -146,6 +146,12 @@ def _of_ids(user_ids: Mapping[str, Sequence[str]], asker: Person) -> Iterator[_Q
         is_rest=False,
     )
     yield _Question(
+        "Block of an id: unknown, deleted or pending, over REST",
+        _each(user_ids, lambda user_id: _http("PUT", f"/blocks/{user_id}", asker)),
+        "404 USER_NOT_FOUND",
+        is_rest=True,
+    )
+    yield _Question(
         "Message to an id: unknown, deleted or pending",
         dict(zip(user_ids, zip(*_messages(asker, user_ids), strict=True), strict=True)),
         "Error USER_NOT_FOUND",
