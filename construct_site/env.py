@@ -26,6 +26,7 @@ PLAIN_NAMES = {"host": "HOST", "port": "PORT", "database_url": "DATABASE_URL", "
 _WORDS = {
     "environment": ("production", "development"),
     "limits": ("on", "off"),
+    "ack_presence": ("on", "off"),
     "registration": ("open", "invite", "approval", "closed"),
     "search": ("off", "exact", "substring"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
@@ -152,8 +153,8 @@ class Config:
     batch_messages: int = _setting(200, "Most messages of one group commit.")
     batch_bytes: int = _setting(4 * 1024 * 1024, "Most bytes of one group commit.")
     doorbell_s: float = _setting(0.05, "Longest wait for the doorbell before an ack says `queued`.")
-    ack_presence: bool = _setting(
-        True, "Whether an ack tells that the recipient is connected; `no`: every ack says `queued`."
+    ack_presence: str = _setting(
+        "on", "`off`: no ack tells that the recipient is connected, all say `queued`."
     )
     mailbox_messages: int = _setting(5000, "Messages that may wait for one user.")
     mailbox_bytes: int = _setting(32 * 1024 * 1024, "Bytes that may wait for one user.")
@@ -209,6 +210,10 @@ class Config:
     @property
     def limits_on(self) -> bool:
         return self.limits == "on"
+
+    @property
+    def tells_presence(self) -> bool:
+        return self.ack_presence == "on"
 
 
 def variable(name: str) -> str:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.authentication import check_password
-from accounts.models import FormerName, Invite
+from accounts.models import FormerName, Invite, UsedChallenge
 from accounts.moderation.sections import REPORTS
 from accounts.peers import Peer
 from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS
@@ -44,6 +44,7 @@ SECTIONS: tuple[Section, ...] = (
 )
 NOT_TOLD: Mapping[type[Model], str] = {
     Invite: "codes; who registered with which one is not stored",
+    UsedChallenge: "challenges that were solved for a registration; by whom is not stored",
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
 }

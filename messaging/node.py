@@ -56,7 +56,7 @@ class Node:
             now=time.time,
             accept_contact=self._accept_contact,
             doorbell_s=config.doorbell_s,
-            tells_presence=config.ack_presence,
+            tells_presence=config.tells_presence,
         )
         self._at_work: set[asyncio.Task[None]] = set()
         self._housekeeper = asyncio.create_task(keep_house())
