@@ -69,8 +69,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     )
     username_folded = models.CharField(max_length=USERNAME_CHARS, unique=True, blank=True, editable=False)
     display_name = models.CharField(max_length=DISPLAY_NAME_CHARS)
+    # Migration 0007 has the indexes of the search: on PostgreSQL they are of kinds that no model can name.
     display_name_folded = models.CharField(
-        max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, db_index=True, blank=True, editable=False
+        max_length=DISPLAY_NAME_CHARS * MOST_GROWTH, blank=True, editable=False
     )
     bio = models.CharField(max_length=BIO_CHARS, blank=True)
     avatar_url = models.CharField(

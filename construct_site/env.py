@@ -28,6 +28,7 @@ _WORDS = {
     "limits": ("on", "off"),
     "ack_presence": ("on", "off"),
     "registration": ("open", "invite", "approval", "closed"),
+    "search": ("off", "exact", "substring"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 DEVELOPMENT_MARK = b"development-only"
@@ -100,6 +101,11 @@ class Config:
         "20 take a client about a million hashes, each further bit doubles it.",
     )
     registration_work_s: int = _setting(600, "Time in which such a challenge is to be solved and used.")
+    search: str = _setting(
+        "substring",
+        "What a search finds people by: `substring` (a part of their username or display name), `exact` (their whole "
+        "username) or `off` (nothing).",
+    )
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
     ended_session_s: int = _setting(
         30 * 86400,

@@ -49,10 +49,12 @@ def fetch_bundle(user_id: UUID, *, asked_by: UUID | None = None) -> ServedBundle
     """The bundle under which to write to a user, stale or not, also to one who may not log in at present.
 
     Raises ``ConstructError(USER_NOT_FOUND)`` for no such user, one without a bundle, and
-    one who waits for approval, unless they ask themselves.
+    one who waits for approval, unless they ask themselves: all after the same work.
     """
-    bundle = PrekeyBundle.objects.select_related("user").filter(pk=user_id).first()
-    if bundle is None or not (bundle.user.is_approved or asked_by == user_id):
+    bundles = PrekeyBundle.objects.select_related("user").filter(pk=user_id)
+    if asked_by != user_id:
+        bundles = bundles.filter(user__is_approved=True)
+    if (bundle := bundles.first()) is None:
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
     return ServedBundle(
         user_id=user_id,

@@ -19,6 +19,7 @@ from accounts.services.lifecycle import (
     replace_password,
     update_account,
 )
+from accounts.services.matching import FoundUser
 from accounts.services.profile import Profile, read_profile, update_profile
 from accounts.services.reset_codes import (
     FoundResetCode,
@@ -30,7 +31,7 @@ from accounts.services.reset_codes import (
     require_password_reset,
 )
 from accounts.services.rules import check_new_password, check_registration, parse_user_id
-from accounts.services.search import FoundUser, search_users
+from accounts.services.search import search_users
 from accounts.services.sessions import (
     Grant,
     SessionFacts,

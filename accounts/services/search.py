@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from uuid import UUID
 
+from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Case, IntegerField, Q, Value, When
 
 from accounts.folding import fold
-from accounts.models import User
+from accounts.services.matching import MOST_RESULTS, FoundUser, Match, matching
 from construct_site.errors import ConstructError, ErrorCode
 
 QUERY_CHARS = 64
-MOST_RESULTS = 20
 SHORTEST_PREFIX = 2
 SHORTEST_SUBSTRING = 3
-
-
-@dataclass(frozen=True, slots=True)
-class FoundUser:
-    """What a search tells about a person; None where they told nothing."""
-
-    id: UUID
-    username: str
-    display_name: str
-    avatar_url: str | None
-    bio: str | None
 
 
 def search_users(query: str) -> list[FoundUser]:
@@ -35,8 +21,12 @@ def search_users(query: str) -> list[FoundUser]:
 
     Compared folded; ``%``, ``_`` and ``\\`` are ordinary characters. Under 2
     characters match nothing, 2 match as a prefix, 3 and more anywhere. Exact
-    matches come first, then prefixes, then the others, each by username. A query
-    of over 64 characters raises ``ConstructError(INVALID_FORMAT)``; one with a
+    matches come first, then prefixes, then the others, each by username; of very
+    many that match in the same way, some are taken (:mod:`accounts.services.matching`).
+    Where ``CONSTRUCT_SEARCH`` is `exact`, only a whole username matches; where it is
+    `off`, nothing does.
+
+    A query of over 64 characters raises ``ConstructError(INVALID_FORMAT)``; one with a
     control character, which no name has, matches nothing. Raises
     ``ConstructError(SEARCH_FAILED)`` while the database is away.
 
@@ -44,43 +34,32 @@ def search_users(query: str) -> list[FoundUser]:
     """
     if len(query) > QUERY_CHARS:
         raise ConstructError(ErrorCode.INVALID_FORMAT, f"A search has at most {QUERY_CHARS} characters.")
+    mode = settings.CONSTRUCT.search
     wanted = fold(query.strip()).strip()
-    # PostgreSQL takes neither NUL nor lone surrogates.
-    if len(wanted) < SHORTEST_PREFIX or any(unicodedata.category(each) in {"Cc", "Cs"} for each in wanted):
+    if mode == "off" or len(wanted) < SHORTEST_PREFIX or _is_in_no_name(wanted):
         return []
-    matching = _prefix(wanted) if len(wanted) < SHORTEST_SUBSTRING else _either("contains", wanted)
     try:
-        return _found(matching, wanted)
+        return matching(Match.USERNAME_IS, wanted) if mode == "exact" else _by_any_part(wanted)
     except DatabaseError as error:
         raise ConstructError(ErrorCode.SEARCH_FAILED) from error
 
 
-def _found(matching: Q, wanted: str) -> list[FoundUser]:
-    users = (
-        User.objects.filter(matching, discoverable=True, is_active=True, is_approved=True)
-        .annotate(rank=_rank(wanted))
-        .order_by("rank", "username_folded")
-        .only("id", "username", "display_name", "avatar_url", "bio")
-    )
-    return [
-        FoundUser(user.pk, user.username, user.display_name, user.avatar_url or None, user.bio or None)
-        for user in users[:MOST_RESULTS]
-    ]
+def _is_in_no_name(text: str) -> bool:
+    """PostgreSQL takes neither NUL nor lone surrogates."""
+    return any(unicodedata.category(each) in {"Cc", "Cs"} for each in text)
 
 
-def _rank(wanted: str) -> Case:
-    exact, prefix, substring = Value(0), Value(1), Value(2)
-    return Case(
-        When(_either("exact", wanted), then=exact),
-        When(_prefix(wanted), then=prefix),
-        default=substring,
-        output_field=IntegerField(),
-    )
+def _by_any_part(wanted: str) -> list[FoundUser]:
+    found = matching(Match.NAME_BEGINS, wanted)
+    if len(wanted) < SHORTEST_SUBSTRING:
+        return found
+    with_some = _joined(found, Match.SAMPLE_HAS, wanted)
+    return with_some if len(with_some) == MOST_RESULTS else _joined(found, Match.NAME_HAS, wanted)
 
 
-def _prefix(wanted: str) -> Q:
-    return _either("startswith", wanted)
-
-
-def _either(lookup: str, wanted: str) -> Q:
-    return Q((f"username_folded__{lookup}", wanted)) | Q((f"display_name_folded__{lookup}", wanted))
+def _joined(found: list[FoundUser], match: Match, wanted: str) -> list[FoundUser]:
+    """`found` and, behind them, who matches besides: 20 in all. The database is asked only if some are missing."""
+    if len(found) == MOST_RESULTS:
+        return found
+    further = [user for user in matching(match, wanted) if user not in found]
+    return [*found, *further][:MOST_RESULTS]

@@ -25,6 +25,10 @@ class ServerAnswer(Payload):
     registration_work = ChallengeAnswer(
         allow_null=True, help_text="Proof of work for one registration; null: none is asked for."
     )
+    search = serializers.ChoiceField(
+        ["off", "exact", "substring"],
+        help_text="What people are found by: nothing, their whole username, a part of a name.",
+    )
     limits = LimitsAnswer()
     contact = Text(help_text="Empty: none is told.")
     terms_url = Text(help_text="Empty: there are none.")

@@ -42,6 +42,7 @@ class ServerView(PublicEndpoint):
             "version": VERSION,
             "registration": config.registration,
             "registration_work": make_challenge(),
+            "search": config.search,
             "limits": config,
             "contact": config.contact,
             "terms_url": config.terms_url,

@@ -22,7 +22,18 @@ from tests.load import machine, report, results
 from tests.load.client import CommandFailed
 from tests.load.measuring import Record
 from tests.load.results import Results
-from tests.load.scenarios import drains, idle, latency, logins, reconnects, relay, single, stubs
+from tests.load.scenarios import (
+    drains,
+    existence,
+    idle,
+    latency,
+    logins,
+    reconnects,
+    relay,
+    search,
+    single,
+    stubs,
+)
 from tests.load.sizes import FULL, QUICK, Sizes
 from tests.load.stage import RAISED_LIMITS, Stage, postgresql_settings, stage
 from tests.load.wording import amount
@@ -52,7 +63,9 @@ GROUPS = (
     _alone("9", drains.run),
     _alone("10", reconnects.run),
     _alone("11", logins.run),
-    # Last: it fills the caches of the disk and of the database.
+    _alone("13", existence.run),
+    _alone("12", search.run),
+    # Last, like the one before: it fills the caches of the disk and of the database.
     _alone("2", stubs.run),
 )
 NUMBERS = sorted(set().union(*(group.numbers for group in GROUPS)), key=int)

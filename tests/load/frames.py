@@ -14,7 +14,7 @@ from typing import Literal
 from uuid import UUID
 
 from messaging.protocol import codec
-from messaging.protocol.messages import Ack, ChatMessage, Connect, Login
+from messaging.protocol.messages import Ack, ChatMessage, Connect, GetPublicKey, Login, SearchUsers
 
 CONTENT_CHARACTERS = 320
 """Base64 of a short sealed text: 240 bytes."""
@@ -22,7 +22,8 @@ _DIGITS = 12
 _SAMPLE_ID = "01234567-89ab-4cde-8f01-" + "f" * _DIGITS
 
 
-def _message(message_id: str, sender: str, recipient: str) -> ChatMessage:
+def message(message_id: str, sender: str, recipient: str) -> ChatMessage:
+    """A short sealed text."""
     return ChatMessage(
         id=message_id,
         sender=sender,
@@ -41,7 +42,7 @@ def _layout(frame: bytes) -> tuple[bytes, slice]:
 
 
 _NOBODY = str(UUID(int=0))
-MESSAGE_PREFIX, MESSAGE_NUMBER = _layout(codec.encode(_message(_SAMPLE_ID, _NOBODY, _NOBODY)))
+MESSAGE_PREFIX, MESSAGE_NUMBER = _layout(codec.encode(message(_SAMPLE_ID, _NOBODY, _NOBODY)))
 ACK_PREFIX, ACK_NUMBER = _layout(codec.encode(Ack(message_id=_SAMPLE_ID, status="queued", timestamp=0)))
 
 
@@ -49,7 +50,7 @@ class MessageTemplate:
     """Numbered `sendMessage` frames of one sender to one recipient; only the id differs."""
 
     def __init__(self, sender_id: str, recipient_id: str) -> None:
-        frame = codec.encode_request(_message(_SAMPLE_ID, sender_id, recipient_id))
+        frame = codec.encode_request(message(_SAMPLE_ID, sender_id, recipient_id))
         _, number = _layout(frame)
         # Ids of two senders never meet: 22 random digits stand before the number.
         fresh = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-4{secrets.token_hex(2)[1:]}-8f01-".encode()
@@ -66,6 +67,14 @@ def connect_frame(token: str) -> bytes:
 
 def login_frame(username: str, password: str) -> bytes:
     return codec.encode_request(Login(username=username, password=password))
+
+
+def search_frame(query: str) -> bytes:
+    return codec.encode_request(SearchUsers(query=query))
+
+
+def bundle_frame(user_id: str) -> bytes:
+    return codec.encode_request(GetPublicKey(user_id=user_id))
 
 
 Kind = Literal["connectSuccess", "loginSuccess"]

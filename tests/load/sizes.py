@@ -35,6 +35,14 @@ class Sizes:
     storm_rate: float = 200.0
     storm_sockets: int = 32
     """Logins at the same time: half of the hash queue, so none is refused."""
+    searched: int = 1_000_000
+    """Accounts that a search finds people among."""
+    searches: int = 200
+    """Of each of the five kinds, in each round."""
+    names_tried: int = 400
+    """Names for a login with a wrong password, of each kind, over each edge."""
+    ids_tried: int = 1_500
+    """Names to search for and ids to ask for, of each kind, over each edge."""
 
 
 FULL = Sizes()
@@ -56,6 +64,10 @@ QUICK = Sizes(
     reconnect_rounds=1,
     storm_rounds=1,
     storm_s=4.0,
+    searched=50_000,
+    searches=50,
+    names_tried=40,
+    ids_tried=150,
 )
 
 TINY = Sizes(
@@ -79,5 +91,9 @@ TINY = Sizes(
     storm_rounds=1,
     storm_s=1.5,
     storm_sockets=4,
+    searched=300,
+    searches=5,
+    names_tried=3,
+    ids_tried=6,
 )
 """Proves that the harness works, and nothing about speed."""

@@ -179,6 +179,17 @@ class TestAuthentication:
         assert isinstance(await client.request(messages.SearchUsers(query="al")), messages.SearchResults)
         assert node.hub.is_here(UUID(alice.user_id))
 
+    @pytest.mark.parametrize(("search", "queries"), [("exact", {"ALICE"}), ("off", set())])
+    async def test_what_people_are_found_by_is_a_setting(
+        self, search: str, queries: set[str], client: Client, amounts: Amounts
+    ) -> None:
+        amounts(search=search)
+        await client.register("alice")
+        for query in ("ALICE", "ali"):
+            results = await client.request(messages.SearchUsers(query=query))
+            assert isinstance(results, messages.SearchResults)
+            assert len(results.users) == (query in queries)
+
     async def test_a_session_goes_on_with_its_token(self, make_client: MakeClient) -> None:
         first, second = await make_client(), await make_client()
         alice = await first.register("Alice")

@@ -233,6 +233,24 @@ class TestSearch:
         alice = await register("alice")
         assert (await alice.get("users" + query)).refusal == refusal
 
+    @pytest.mark.parametrize(
+        ("search", "query", "usernames"),
+        [
+            ("exact", "ALICE", ["alice"]),
+            ("exact", "ali", []),
+            ("exact", "Liddell", []),
+            ("off", "alice", []),
+        ],
+    )
+    async def test_what_people_are_found_by_is_a_setting_that_the_server_tells(
+        self, search: str, query: str, usernames: list[str], settings: Settings
+    ) -> None:
+        settings.CONSTRUCT = replace(settings.CONSTRUCT, search=search)
+        alice = await register("alice", displayName="Liddell")
+        assert (await alice.get("server")).body["search"] == search
+        found = (await alice.get(f"users?query={query}")).body["users"]
+        assert [each["username"] for each in found] == usernames
+
     async def test_searches_are_limited_with_those_of_the_socket(self, settings: Settings) -> None:
         settings.CONSTRUCT = replace(settings.CONSTRUCT, searches_per_minute=2)
         alice = await register("alice")

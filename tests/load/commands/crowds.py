@@ -94,6 +94,13 @@ async def open_seat(seat: Seat) -> LoadSocket:
 
 async def ask(socket: LoadSocket, frame: bytes, kind: frames.Kind) -> None:
     """Send a request and wait for its success frame. Raises ConnectionError for another answer."""
+    answer = await exchange(socket, frame)
+    if not frames.is_reply(answer, kind):
+        raise ConnectionError(f"{kind} was due, came {frames.describe(answer)}")
+
+
+async def exchange(socket: LoadSocket, frame: bytes) -> bytes:
+    """Send a request and wait for the next frame. Raises ConnectionError for a close, TimeoutError."""
     reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def take(answer: bytes) -> None:
@@ -107,9 +114,8 @@ async def ask(socket: LoadSocket, frame: bytes, kind: frames.Kind) -> None:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if not reply.done():
         raise ConnectionError(f"closed with {socket.closed.result()}")
-    if not frames.is_reply(reply.result(), kind):
-        raise ConnectionError(f"{kind} was due, came {frames.describe(reply.result())}")
     socket.on_message = ignore
+    return reply.result()
 
 
 def ignore(_frame: bytes) -> None:

@@ -25,6 +25,7 @@ async def test_everybody_is_told_what_this_server_is(settings: Settings) -> None
         "version": VERSION,
         "registration": "open",
         "registrationWork": None,
+        "search": "substring",
         "contact": "mailto:us@chat.example",
         "termsUrl": "",
         "extensions": ["receipts"],
