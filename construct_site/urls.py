@@ -2,11 +2,10 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView
 
 from construct_site import views
 from construct_site.rest import errors
-from construct_site.rest.documentation import DocumentationView
+from construct_site.rest.documentation import DocumentationView, SchemaView
 
 admin.site.site_header = admin.site.site_title = "Construct"
 admin.site.index_title = "Administration"
@@ -18,7 +17,7 @@ urlpatterns = [
     path("", views.index, name="index"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("messaging.rest.urls")),
-    path("api/schema/", SpectacularJSONAPIView.as_view(http_method_names=["get", "head"]), name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", DocumentationView.as_view()),
     re_path(r"^api(?:/|\Z)", errors.no_such_endpoint),
 ]

@@ -113,6 +113,18 @@ def test_schema_and_documentation_are_only_read_and_leave_nothing_in_the_browser
         assert (refused.status_code, refused["Allow"]) == (405, "GET, HEAD")
 
 
+def test_the_schema_is_made_once_and_takes_no_parameters(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = client.get("/api/schema/")
+    assert (made["Content-Type"], made.json()["openapi"]) == ("application/vnd.oai.openapi+json", "3.1.1")
+    monkeypatch.delattr("construct_site.rest.documentation.SchemaGenerator.get_schema")
+    assert client.get("/api/schema/").content == made.content
+    for query in ("version=%0d%0aX:y", "lang=de", "format=yaml"):
+        refused = client.get(f"/api/schema/?{query}")
+        assert (refused.status_code, refused.json()["code"]) == (422, "VALIDATION_FAILED")
+
+
 def test_a_request_for_another_host_gets_nothing(client: Client) -> None:
     answer = client.get("/", headers={"host": "evil.example"})
     assert answer.status_code == 400
