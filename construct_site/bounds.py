@@ -15,6 +15,7 @@ ARGON2_MEMORY_MIN_KIB = 8
 POSITIVE = (
     "registration_work_s",
     "session_s",
+    "sessions_per_user",
     "password_hash_passes",
     "password_hash_threads",
     "frame_bytes",

@@ -107,6 +107,9 @@ class Config:
         "username) or `off` (nothing).",
     )
     session_s: int = _setting(30 * 86400, "Life of a session; slides at each `connect`.")
+    sessions_per_user: int = _setting(
+        100, "Live sessions of one user; a further login ends the one that was used longest ago."
+    )
     ended_session_s: int = _setting(
         30 * 86400,
         "How long an ended session is kept: its address has an allowance of failed logins of its own.",

@@ -57,7 +57,7 @@ class SessionIdentity:
 
 
 def open_session(user: User, peer: Peer) -> Grant:
-    """Open a session of `user`, who proved who they are.
+    """Open a session of `user`, who proved who they are. At the cap, the one that was used longest ago ends.
 
     Raises ``ConstructError``: ACCOUNT_SUSPENDED, PASSWORD_RESET_REQUIRED.
     """
@@ -80,8 +80,17 @@ def open_session(user: User, peer: Peer) -> Grant:
             address_digest=address_digest(user.pk, peer.address),
             address_sealed=addresses.seal(session_id, peer.address),
         )
+        _end_the_oldest(user, now)
         _note_presence(user, now)
     return _grant(session, token)
+
+
+def _end_the_oldest(user: User, now: datetime) -> None:
+    """What walks through a user's sessions has an end, however often somebody logs in."""
+    live = Session.objects.filter(user=user, revoked_at=None, expires_at__gt=now)
+    newest_first = live.order_by("-last_used_at", "-created_at", "pk").values_list("pk", flat=True)
+    if surplus := list(newest_first[settings.CONSTRUCT.sessions_per_user :]):
+        revoke_sessions(user.pk, surplus)
 
 
 def resume_session(token: str, peer: Peer) -> Grant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ import time_machine
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import Session, User
 from accounts.peers import UNKNOWN, Peer
@@ -265,3 +266,19 @@ def test_batches_that_name_the_same_people_in_another_order_do_not_wait_for_each
         run_at_once(*(lambda order=order: resumed.extend(resume_sessions(order)) for order in orders))
     assert len(resumed) == 10 * 2 * 10
     assert all(isinstance(each, Grant) for each in resumed)
+
+
+@in_one_thread
+def test_a_login_at_the_cap_ends_the_session_that_was_used_longest_ago(settings: Settings) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, sessions_per_user=3)
+    user, other = User.objects.create_user("alice"), User.objects.create_user("bob")
+    kept = open_session(other, HOME)
+    with time_machine.travel(NOON, tick=False) as clock:
+        opened = []
+        for _ in range(3):
+            opened.append(open_session(user, HOME))
+            clock.shift(timedelta(hours=1))
+        resume_session(opened[0].token, HOME)
+        opened.append(open_session(user, HOME))
+        live = live_sessions([each.session_id for each in (*opened, kept)])
+    assert live == {opened[0].session_id, opened[2].session_id, opened[3].session_id, kept.session_id}
