@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from django.db import transaction
@@ -50,6 +51,12 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
     """
     credentials = await check_password(username, password, peer)
     grant = await run_in_database_thread(_open, credentials, peer)
+    if grant is None:
+        # The hash is another by now: of another password, or of this one, brought to today's parameters by a login.
+        credentials = await check_password(username, password, peer)
+        grant = await run_in_database_thread(_open, credentials, peer)
+    if grant is None:
+        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
     await _refresh_hash(credentials, password)
     return grant
 
@@ -67,16 +74,16 @@ async def check_password(username: str, password: str, peer: Peer) -> Credential
     return credentials
 
 
-async def change_password(grant: Grant, current: str, new: str, peer: Peer) -> int:
-    """Give the account another password; its other sessions end. Returns how many did.
+async def change_password(username: str, current: str, new: str, peer: Peer, *, kept: UUID | None) -> int:
+    """Give the account another password; its sessions end, all but `kept`. Returns how many did.
 
     Raises ``ConstructError``: WEAK_PASSWORD, and as :func:`check_password`. Then nothing
     has changed.
     """
-    check_new_password(new, grant.username)
-    credentials = await check_password(grant.username, current, peer)
+    check_new_password(new, username)
+    credentials = await check_password(username, current, peer)
     encoded = await get_password_hashing().make(new)
-    return await run_in_database_thread(replace_password, credentials, encoded, kept=grant.session_id)
+    return await run_in_database_thread(replace_password, credentials, encoded, kept=kept)
 
 
 async def reset_password(code: str, new: str, peer: Peer) -> None:
@@ -151,15 +158,13 @@ async def _verify(credentials: Credentials | None, password: str) -> bool:
     return await get_password_hashing().verify(credentials.encoded_password, password)
 
 
-def _open(credentials: Credentials, peer: Peer) -> Grant:
-    # Read again: the account may have been deleted, or its password changed, while the hash ran.
+def _open(credentials: Credentials, peer: Peer) -> Grant | None:
+    """None if the account was deleted, or its hash changed, while the password was checked."""
     # Held until the session is open, so that a change of the password ends this one too.
     same = User.objects.select_for_update(no_key=True)
     with transaction.atomic():
         user = same.filter(pk=credentials.id, password=credentials.encoded_password).first()
-        if user is None:
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
-        return open_session(user, peer)
+        return open_session(user, peer) if user else None
 
 
 async def _refresh_hash(credentials: Credentials, password: str) -> None:

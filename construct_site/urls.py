@@ -7,9 +7,6 @@ from construct_site import views
 from construct_site.rest import errors
 from construct_site.rest.documentation import DocumentationView, SchemaView
 
-admin.site.site_header = admin.site.site_title = "Construct"
-admin.site.index_title = "Administration"
-
 handler400 = errors.bad_request
 handler404 = views.not_found
 handler500 = errors.server_error

@@ -99,8 +99,13 @@ class PasswordView(Endpoint):
     def put(self, request: Request) -> Response:
         """Change the password. All other sessions end."""
         asked = read_body(request, payloads.PasswordRequest)
+        grant = grant_of(request)
         revoked = async_to_sync(authentication.change_password)(
-            grant_of(request), asked["current_password"], asked["new_password"], peer_of(request)
+            grant.username,
+            asked["current_password"],
+            asked["new_password"],
+            peer_of(request),
+            kept=grant.session_id,
         )
         return answer(payloads.RevokedAnswer, {"revoked": revoked})
 

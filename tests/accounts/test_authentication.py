@@ -16,7 +16,14 @@ from accounts.authentication import log_in, log_out, reset_password, resume
 from accounts.models import Session, User
 from accounts.passwords import get_password_hashing, must_update
 from accounts.peers import Peer
-from accounts.services import delete_user, live_sessions, make_reset_code, require_password_reset
+from accounts.services import (
+    Credentials,
+    delete_user,
+    find_credentials,
+    live_sessions,
+    make_reset_code,
+    require_password_reset,
+)
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
@@ -152,6 +159,26 @@ async def test_a_login_renews_a_hash_of_old_parameters(alice: User, settings: Se
     assert not must_update(renewed)
     assert await log_in("alice", PASSWORD, HOME)
     assert (await run_in_database_thread(User.objects.get)).password == renewed
+
+
+@pytest.mark.parametrize(("current", "is_let_in"), [(PASSWORD, True), (NEW_PASSWORD, False)])
+async def test_a_hash_that_changes_while_the_password_is_checked_is_checked_again(
+    alice: User, monkeypatch: pytest.MonkeyPatch, current: str, is_let_in: bool
+) -> None:
+    """What another login does that renews the hash, and what a change of the password does."""
+    changed = make_password(current)
+
+    def look_up_and_change(username: str) -> Credentials | None:
+        found = find_credentials(username)
+        User.objects.update(password=changed)
+        return found
+
+    monkeypatch.setattr("accounts.authentication.find_credentials", look_up_and_change)
+    if is_let_in:
+        assert (await log_in("alice", PASSWORD, HOME)).user_id == alice.pk
+    else:
+        assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
+        assert not await run_in_database_thread(Session.objects.exists)
 
 
 async def test_logins_at_once_all_get_a_session_of_their_own(alice: User) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import FormerName, Invite, ResetCode, Session, UsedChallenge, User
 from accounts.services import delete_user, find_reset_code, list_sessions, make_reset_code, open_session
+from construct_site.errors import ConstructError
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +63,9 @@ def test_a_session_of_somebody_else_is_not_revoked(alice: User) -> None:
     assert len(list_sessions(other.user_id)) == 1
 
 
-@pytest.mark.parametrize("command", ["list_sessions", "revoke_sessions", "delete_user", "make_reset_code"])
+@pytest.mark.parametrize(
+    "command", ["list_sessions", "revoke_sessions", "delete_user", "make_reset_code", "changepassword"]
+)
 @pytest.mark.parametrize("username", ["nobody", "", "a b", "\udcff" * 3, "x" * 1000])
 def test_a_name_that_nobody_has_is_refused(alice: User, command: str, username: str) -> None:
     with pytest.raises(CommandError, match="There is no account of this name"):
@@ -172,3 +175,30 @@ def test_a_refusal_is_one_line_and_exit_code_1() -> None:
     assert done.returncode == 1
     assert done.stderr == "CommandError: There is no account of this name.\n"
     assert done.stdout == ""
+
+
+def test_another_password_ends_the_sessions_and_the_reset_code(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_session(alice, HOME)
+    code = make_reset_code(alice.pk).code
+    type_lines(monkeypatch, "another horse battery\n")
+    assert run("changepassword", "ALICE") == "The password is changed. 1 sessions ended.\n"
+    alice.refresh_from_db()
+    assert alice.check_password("another horse battery")
+    assert list_sessions(alice.pk) == []
+    with pytest.raises(ConstructError):
+        find_reset_code(code)
+
+
+@pytest.mark.parametrize("password", ["", "short", "Alice", "password123"])
+def test_a_weak_password_is_refused_by_the_command_too(
+    alice: User, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    open_session(alice, HOME)
+    type_lines(monkeypatch, password + "\n")
+    with pytest.raises(CommandError):
+        run("changepassword", "alice")
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+    assert len(list_sessions(alice.pk)) == 1

@@ -1,0 +1,33 @@
+"""``manage.py changepassword USERNAME``: another password, for who can reach the server's console."""
+
+from typing import Any
+
+from django.contrib.auth.hashers import make_password
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.management.operators import ask_password, find_user
+from accounts.services import Credentials, check_new_password, replace_password
+from construct_site.errors import ConstructError
+
+
+class Command(BaseCommand):
+    """In the place of Django's, which leaves sessions and reset codes as they are."""
+
+    help = (
+        "Gives an account another password and ends its sessions. The password is asked for, or read from "
+        "the input."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+
+    def handle(self, *_args: Any, username: str, **_options: Any) -> None:
+        user = find_user(username)
+        password = ask_password()
+        try:
+            check_new_password(password, user.username)
+            current = Credentials(user.pk, user.password, user.is_active)
+            ended = replace_password(current, make_password(password), kept=None)
+        except ConstructError as error:
+            raise CommandError(error.text) from None
+        self.stdout.write(f"The password is changed. {ended} sessions ended.")
