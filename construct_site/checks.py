@@ -26,7 +26,7 @@ _DISTINCT_BYTES = 16
 """32 random bytes have about 30 different values; fewer than this were typed, not drawn."""
 _DISTINCT_CHARACTERS = 10
 """Below what 50 random characters show, also in hexadecimal, which has only 16."""
-_DISPENSABLE_KEYS = ("further_dedup_keys",)
+_DISPENSABLE_KEYS = ("further_dedup_keys", "audit_keys")
 _OWASP_ARGON2ID = ((46 * 1024, 1), (19 * 1024, 2), (12 * 1024, 3), (9 * 1024, 4), (7 * 1024, 5))
 """KiB and passes that are equally strong (OWASP Password Storage Cheat Sheet, Argon2id, one lane)."""
 _CONFIRM_WITHOUT_PONG_MIN_S = 60
@@ -131,6 +131,7 @@ def _keys(config: Config) -> dict[str, list[str]]:
         "mailbox_keys": config.mailbox_keys,
         "dedup_key": [config.dedup_key] if config.dedup_key else [],
         "further_dedup_keys": config.further_dedup_keys,
+        "audit_keys": config.audit_keys,
     }
 
 
@@ -195,6 +196,8 @@ def _shared_key_problems(config: Config) -> Iterator[str]:
     for field in ("dedup_key", "further_dedup_keys"):
         if keys[field] & keys["mailbox_keys"]:
             yield f"{variable(field)} must not be a mailbox key as well."
+    if keys["audit_keys"] & (keys["mailbox_keys"] | keys["dedup_key"] | keys["further_dedup_keys"]):
+        yield f"{variable('audit_keys')} must not hold a key that has another use."
     if keys["dedup_key"] & keys["further_dedup_keys"]:
         yield f"{variable('further_dedup_keys')} must not hold the current dedup key."
 

@@ -88,6 +88,12 @@ class Config:
         "for at least 48 h, and the next one before it is put to use.",
         secret=True,
     )
+    audit_keys: list[str] = _setting(
+        (),
+        "Base64 of 32 random bytes each: the first seals the audit's entries, all verify them; without any, a key "
+        "that follows from the secret key does.",
+        secret=True,
+    )
 
     # Accounts
     registration: str = _setting(

@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "daphne",
     "construct_site",
     "accounts",
+    "accounts.audit",
     "accounts.moderation",
     "keys",
     "messaging",

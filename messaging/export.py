@@ -16,6 +16,8 @@ from django.db.models import Model
 from django.utils import timezone
 from rest_framework import serializers
 
+from accounts.audit.models import AuditHead
+from accounts.audit.sections import AUDIT
 from accounts.authentication import check_password
 from accounts.models import FormerName, Invite, UsedChallenge
 from accounts.moderation.sections import REPORTS
@@ -41,12 +43,14 @@ SECTIONS: tuple[Section, ...] = (
     MAILBOX,
     REPORTS,
     ADMIN_HISTORY,
+    AUDIT,
 )
 NOT_TOLD: Mapping[type[Model], str] = {
     Invite: "codes; who registered with which one is not stored",
     UsedChallenge: "challenges that were solved for a registration; by whom is not stored",
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
+    AuditHead: "where the audit ends",
 }
 """Models without a section, with the reason; ``docs/operating.md`` gives both."""
 

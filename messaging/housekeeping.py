@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts import services as accounts
+from accounts.audit.chain import read_head
 from accounts.moderation.reports import purge_reports
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
@@ -20,6 +21,8 @@ from messaging.models import Chore
 log = structlog.get_logger(__name__)
 
 EXPIRY = "expire_mailbox"
+AUDIT_HEAD = "log_audit_head"
+AUDIT_HEAD_EVERY = timedelta(hours=1)
 _ROWS_A_TRANSACTION = 1000
 
 
@@ -59,6 +62,12 @@ def expire_if_due() -> int:
     return expire_mailbox(now) + purge_accounts(now) if claim(EXPIRY, every, now) else 0
 
 
+def log_audit_head_if_due() -> None:
+    """Once an hour: whoever keeps the log finds an audit that was cut off (:mod:`accounts.audit.verification`)."""
+    if claim(AUDIT_HEAD, AUDIT_HEAD_EVERY, timezone.now()):
+        log.info("audit head", head=str(read_head()))
+
+
 async def keep_house() -> None:
     """Runs as long as the server does: once in each period, on one of all processes."""
     while True:
@@ -66,6 +75,7 @@ async def keep_house() -> None:
             gone = await run_in_database_thread(expire_if_due)
             if gone:
                 log.info("expired", rows=gone)
+            await run_in_database_thread(log_audit_head_if_due)
         except Exception as error:  # noqa: BLE001 - the next round comes, whatever failed
             log.warning("expiry failed", error=describe_error(error))
         await asyncio.sleep(settings.CONSTRUCT.housekeeping_s)

@@ -398,7 +398,7 @@ def reasons() -> Iterator[tuple[str, str]]:
         yield model.__name__, reason
 
 
-NOT_COLUMNS = {"contacts", "fingerprint", "retired_identities", "retired_prekeys"}
+NOT_COLUMNS = {"contacts", "details", "fingerprint", "retired_identities", "retired_prekeys"}
 """What rows show besides: a hash of columns that are told, and other rows."""
 
 

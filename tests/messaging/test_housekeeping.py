@@ -11,14 +11,24 @@ from uuid import UUID
 import pytest
 import time_machine
 from django.core.management import call_command
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from structlog.testing import capture_logs
 
+from accounts.audit.actions import Action
+from accounts.audit.chain import SYSTEM, append, read_head
 from accounts.models import Invite, UsedChallenge
 from accounts.services import make_invite
 from messaging import housekeeping
-from messaging.housekeeping import EXPIRY, claim, expire_if_due, expire_mailbox, keep_house
+from messaging.housekeeping import (
+    EXPIRY,
+    claim,
+    expire_if_due,
+    expire_mailbox,
+    keep_house,
+    log_audit_head_if_due,
+)
 from messaging.mailbox.letters import Caps, Letter
 from messaging.mailbox.store import get_store
 from messaging.models import Chore, MailboxMessage
@@ -133,6 +143,17 @@ class TestKeepHouse:
             assert expire_if_due() == 2
         assert Invite.objects.count() == 1
         assert not UsedChallenge.objects.exists()
+
+    @pytest.mark.usefixtures("transactional_db")
+    def test_where_the_audit_ends_is_logged_once_an_hour(self) -> None:
+        with time_machine.travel(NOW, tick=False) as clock, capture_logs() as logged:
+            with transaction.atomic():
+                append(SYSTEM, Action.PURGE)
+            for _ in range(3):
+                log_audit_head_if_due()
+                clock.shift(timedelta(minutes=29))
+        assert [entry["head"] for entry in logged] == [str(read_head())]
+        assert read_head().number == 1
 
     async def test_the_running_server_expires(
         self, recipient: UUID, amounts: Amounts, caplog: pytest.LogCaptureFixture
