@@ -20,6 +20,7 @@ from accounts.services.rules import checked_display_name
 from construct_site.errors import ConstructError
 
 RELATIONS = {"groups", "user_permissions"}
+STATES = ("is_active", "is_approved", "is_hidden", "must_reset_password")
 PRIVILEGES = ("is_staff", "is_superuser", *sorted(RELATIONS))
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ class UserAdmin(TypedModelAdmin[User]):
     list_filter = ("is_active", "is_approved", "is_staff", "discoverable", "created_at")
     search_fields = ("username_folded", "display_name_folded")
     ordering = ("username_folded",)
-    readonly_fields = ("id", "username", "created_at", "last_seen_on", "is_approved", "must_reset_password")
+    readonly_fields = ("id", "username", "created_at", "last_seen_on", *STATES)
     actions = ("approve",)
     filter_horizontal = tuple(sorted(RELATIONS))
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
         ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
-        ("Access", {"fields": ("is_active", "is_approved", "must_reset_password", *PRIVILEGES)}),
+        ("Access", {"fields": (*STATES, *PRIVILEGES)}),
     )
 
     @admin.action(description="Approve selected accounts", permissions=["change"])

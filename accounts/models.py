@@ -21,6 +21,8 @@ BIO_CHARS = 500
 AVATAR_URL_CHARS = 500
 CLIENT_LABEL_CHARS = 64
 INVITE_NOTE_CHARS = 200
+PUBLIC_REASON_CHARS = 200
+INTERNAL_REASON_CHARS = 500
 
 
 class UserManager(BaseUserManager["User"]):
@@ -81,7 +83,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     last_seen_on = models.DateField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     is_active = models.BooleanField(
-        "active", default=True, help_text="Switched off, the account is kept and cannot log in."
+        "active", default=True, editable=False, help_text="Off while the account is suspended."
     )
     is_approved = models.BooleanField(
         "approved",
@@ -97,6 +99,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         db_default=False,
         editable=False,
         help_text="Logins are refused until a password-reset code is redeemed.",
+    )
+    is_hidden = models.BooleanField(
+        "hidden",
+        default=False,
+        # As with `is_approved`.
+        db_default=False,
+        editable=False,
+        help_text="By the staff: searches do not find the account, and its owner cannot change that.",
     )
     is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
 
@@ -133,6 +143,31 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.display_name
+
+
+class Suspension(models.Model):
+    """An account may not be used for a while, or for good. While one is in force, the account is not active."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="suspensions")
+    public_reason = models.CharField(
+        max_length=PUBLIC_REASON_CHARS, blank=True, help_text="Its owner is told this."
+    )
+    internal_reason = models.CharField(max_length=INTERNAL_REASON_CHARS, help_text="For the staff alone.")
+    begun_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField(null=True, help_text="Then it ends by itself; none: it does not.")
+    ended_at = models.DateTimeField(null=True, help_text="When it was lifted, replaced by another, or over.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("user", name="suspended_once", condition=models.Q(ended_at=None)),
+        ]
+        indexes = [
+            models.Index("ends_at", name="suspension_in_force", condition=models.Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"suspension {self.pk}"
 
 
 class FormerName(models.Model):

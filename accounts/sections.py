@@ -9,7 +9,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db.models import Manager, QuerySet
 from rest_framework import serializers
 
-from accounts.models import ResetCode, Session, User
+from accounts.models import ResetCode, Session, Suspension, User
 from accounts.rest.payloads import ProfileAnswer
 from accounts.services import addresses
 from construct_site.errors import ConstructError, ErrorCode
@@ -59,6 +59,7 @@ class AccountExport(ProfileAnswer):
     is_active = Flag()
     is_approved = Flag()
     must_reset_password = Flag(help_text="Logins are refused until a reset code was redeemed.")
+    is_hidden = Flag(help_text="The staff hid it from searches.")
     is_staff = Flag(help_text="May log into the admin.")
     is_superuser = Flag(help_text="May do everything there.")
     groups = Names()
@@ -83,6 +84,21 @@ class SessionsExport(Payload):
 
     count = serializers.IntegerField(help_text="Live ones, and ended ones that are still kept.")
     newest = SessionExport(many=True, help_text=f"The newest {NEWEST} of them.")
+
+
+class SuspensionExport(Payload):
+    """A time in which the account could not be used."""
+
+    begun = UnixSeconds(source="begun_at", help_text="Unix seconds.")
+    ends = UnixSeconds(source="ends_at", allow_null=True, help_text="Unix seconds; null: not by itself.")
+    ended = UnixSeconds(source="ended_at", allow_null=True, help_text="Unix seconds; null: it is in force.")
+    reason = Text(source="public_reason", help_text="As it was told.")
+
+
+class SuspensionsExport(Payload):
+    """The account's suspensions."""
+
+    newest = SuspensionExport(many=True, help_text=f"The newest {NEWEST} of them.")
 
 
 class ResetCodeExport(Payload):
@@ -119,6 +135,10 @@ def _read_account(user_id: UUID) -> User:
 def _read_sessions(user_id: UUID) -> dict[str, object]:
     kept = Session.objects.filter(user=user_id)
     return {"count": kept.count(), "newest": kept.order_by("-created_at", "pk")[:NEWEST]}
+
+
+def _read_suspensions(user_id: UUID) -> dict[str, object]:
+    return {"newest": Suspension.objects.filter(user=user_id).order_by("-begun_at", "pk")[:NEWEST]}
 
 
 def _read_reset_code(user_id: UUID) -> ResetCode | None:
@@ -162,6 +182,19 @@ SESSIONS = Section(
                 "token_digest": "a hash of the token, which the client holds",
                 "address_digest": "a keyed hash of the address, which is told itself where it is kept",
             },
+        ),
+    ),
+)
+SUSPENSIONS = Section(
+    "suspensions",
+    SuspensionsExport,
+    _read_suspensions,
+    (
+        Table(
+            Suspension,
+            SuspensionExport,
+            owner="user",
+            withheld={"id": "a number of its own", "internal_reason": "words of the staff to the staff"},
         ),
     ),
 )

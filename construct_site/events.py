@@ -33,6 +33,13 @@ class SessionsEnded(msgspec.Struct, frozen=True, tag="sessions_ended", tag_field
     session_ids: tuple[UUID, ...] | None = None
 
 
+class AccountSuspended(msgspec.Struct, frozen=True, tag="account_suspended", tag_field="type"):
+    """The account may not be used: its sockets get an ``error`` with this text and close 4403."""
+
+    user_id: UUID
+    text: str
+
+
 class AccountApproved(msgspec.Struct, frozen=True, tag="account_approved", tag_field="type"):
     """A moderator approved the account: its sockets may send from now on."""
 
@@ -52,7 +59,7 @@ class SenderBlocked(msgspec.Struct, frozen=True, tag="sender_blocked", tag_field
     sender_id: UUID
 
 
-Event = SessionsEnded | AccountApproved | MailboxReleased | SenderBlocked
+Event = SessionsEnded | AccountSuspended | AccountApproved | MailboxReleased | SenderBlocked
 Listener = Callable[[Event], None]
 
 _listeners: dict[asyncio.AbstractEventLoop, Listener] = {}

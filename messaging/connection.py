@@ -66,6 +66,9 @@ class Socket(Protocol):
     def expire(self) -> None:
         """The session ended: `sessionExpired`, then close 4401."""
 
+    def suspend(self, text: str) -> None:
+        """The account may not be used: an `error` with this text, then close 4403."""
+
 
 class Rows(Protocol):
     """What a connection needs of the hub: its user's rows."""
@@ -361,6 +364,9 @@ class Connection:
             self.has_ended = True
         else:
             self._socket.expire()
+
+    def suspend(self, text: str) -> None:
+        self._socket.suspend(text)
 
     def detach(self) -> None:
         """Routing, timers and paging end; what is unconfirmed waits for the next connection."""

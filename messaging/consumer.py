@@ -312,6 +312,10 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
         self._outbox.put_frame(codec.encode(messages.SessionExpired()))
         self.close(CloseCode.UNAUTHENTICATED)
 
+    def suspend(self, text: str) -> None:
+        self._outbox.put_frame(_error_frame(ConstructError(ErrorCode.ACCOUNT_SUSPENDED, text), None))
+        self.close(CloseCode.SUSPENDED)
+
     def close(self, code: CloseCode, error: ErrorCode | None = None) -> None:
         """Close with a code of the table; the reason goes ahead as an `error`, since closes carry none."""
         if self._is_closing:

@@ -22,7 +22,7 @@ from accounts.authentication import check_password
 from accounts.models import FormerName, Invite, UsedChallenge
 from accounts.moderation.sections import REPORTS
 from accounts.peers import Peer
-from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS
+from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS, SUSPENSIONS
 from accounts.services import Grant
 from construct_site.database import one_snapshot, run_in_database_thread
 from construct_site.export import Section
@@ -38,6 +38,7 @@ SECTIONS: tuple[Section, ...] = (
     ACCOUNT,
     SESSIONS,
     RESET_CODE,
+    SUSPENSIONS,
     KEYS,
     CONTACTS,
     MAILBOX,

@@ -26,6 +26,7 @@ from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import (
     AccountApproved,
+    AccountSuspended,
     Event,
     MailboxReleased,
     SenderBlocked,
@@ -336,8 +337,18 @@ class Hub:
         connections = [connection for user in users for connection in self._connections.get(user, ())]
         sessions = {connection.session_id for connection in connections}
         live = await run_in_database_thread(accounts.live_sessions, sessions)
-        for connection in connections:
-            if connection.session_id not in live and connection.is_attached:
+        dead = [connection for connection in connections if connection.session_id not in live]
+        if not dead:
+            return
+        suspended = await run_in_database_thread(
+            accounts.suspended_users, {connection.user_id for connection in dead}
+        )
+        for connection in dead:
+            if not connection.is_attached:
+                continue
+            if text := suspended.get(connection.user_id):
+                connection.suspend(text)
+            else:
                 connection.expire()
 
     async def _approve(self, users: Sequence[UUID]) -> None:
@@ -371,6 +382,9 @@ class Hub:
                 for connection in list(self._connections.get(user_id, ())):
                     if session_ids is None or connection.session_id in session_ids:
                         connection.expire()
+            case AccountSuspended(user_id=user_id, text=text):
+                for connection in list(self._connections.get(user_id, ())):
+                    connection.suspend(text)
             case AccountApproved(user_id=user_id):
                 self._let_send(user_id)
             case MailboxReleased(user_id=user_id):

@@ -16,7 +16,9 @@ from accounts.services.lifecycle import (
     delete_user_of,
     end_other_sessions_of,
     free_names,
+    rename_user,
     replace_password,
+    set_hidden,
     update_account,
 )
 from accounts.services.matching import FoundUser
@@ -46,6 +48,7 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
+from accounts.services.suspensions import end_suspensions, lift_suspension, suspend_user, suspended_users
 from accounts.services.work import Work, check_unused, check_work, make_challenge, purge_challenges, use_work
 
 __all__ = [
@@ -72,9 +75,11 @@ __all__ = [
     "end_invites",
     "end_other_sessions_of",
     "end_session",
+    "end_suspensions",
     "find_credentials",
     "find_reset_code",
     "free_names",
+    "lift_suspension",
     "list_sessions",
     "live_sessions",
     "make_challenge",
@@ -88,6 +93,7 @@ __all__ = [
     "purge_sessions",
     "read_profile",
     "redeem_reset_code",
+    "rename_user",
     "replace_hash",
     "replace_password",
     "require_password_reset",
@@ -96,6 +102,9 @@ __all__ = [
     "revoke_other_sessions",
     "revoke_sessions",
     "search_users",
+    "set_hidden",
+    "suspend_user",
+    "suspended_users",
     "update_account",
     "update_profile",
     "use_invite",

@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts.folding import fold
 from accounts.models import FormerName, ResetCode, Session, User
 from accounts.services.credentials import Credentials
-from accounts.services.sessions import revoke_other_sessions, revoke_sessions
+from accounts.services.rules import is_username
+from accounts.services.sessions import revoke_other_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
@@ -58,13 +59,41 @@ def create_account(
 
 
 def update_account(user: User, fields: Iterable[str]) -> None:
-    """Store these changed fields of an account. One that is switched off loses its sessions."""
-    changed = set(fields)
-    with transaction.atomic():
-        # Sessions before their user, the order of a resume: in another, the two could wait for each other.
-        if "is_active" in changed and not user.is_active:
-            revoke_sessions(user.pk)
-        user.save(update_fields=changed)
+    """Store these changed fields of an account."""
+    user.save(update_fields=set(fields))
+
+
+def rename_user(user_id: UUID, username: str) -> str:
+    """Give an account another name; the former one rests as that of a deleted account. Returns the former one.
+
+    Within the caller's transaction, which holds the account then. Raises ``ConstructError``:
+    INVALID_USERNAME, USERNAME_TAKEN, USER_NOT_FOUND.
+    """
+    if not is_username(username):
+        raise ConstructError(ErrorCode.INVALID_USERNAME)
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if user is None:
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+    former, user.username = user.username, username
+    if fold(former) == fold(username):
+        user.save(update_fields={"username"})
+        return former
+    try:
+        with transaction.atomic():
+            user.save(update_fields={"username"})
+            if _rests(user.username_folded):
+                raise ConstructError(ErrorCode.USERNAME_TAKEN)
+    except IntegrityError:
+        raise ConstructError(ErrorCode.USERNAME_TAKEN) from None
+    _let_rest(former)
+    return former
+
+
+def set_hidden(user_id: UUID, *, is_hidden: bool) -> None:
+    """Whether the staff hide the account from searches. Raises ``ConstructError(USER_NOT_FOUND)``."""
+    changes = {"is_hidden": True, "discoverable": False} if is_hidden else {"is_hidden": False}
+    if not User.objects.filter(pk=user_id).update(**changes):
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
 
 
 def approve_account(user_id: UUID) -> bool:
@@ -104,7 +133,7 @@ def change_access(user_id: UUID, change: Callable[[], None], *, kept: UUID | Non
     login opens by the former state of the account outlives it.
     """
     with transaction.atomic():
-        # In the order of update_account.
+        # Sessions before their user, the order of a resume: in another, the two could wait for each other.
         ended = revoke_other_sessions(user_id, kept)
         change()
         # A login may have opened one before `change` held the account.
@@ -127,25 +156,25 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
     return change_access(credentials.id, hold, kept=kept)
 
 
-def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
+def delete_user(user: User, *, encoded_password: str | None = None, is_pending: bool = False) -> bool:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while.
 
-    Whether there was such an account; where `encoded_password` is given, one that still had it.
+    Whether there was such an account; where `encoded_password` is given, one that still had it, and with
+    `is_pending` one that waits for approval.
     """
     wanted = User.objects.filter(pk=user.pk)
+    if is_pending:
+        wanted = wanted.filter(is_approved=False)
     if encoded_password is not None:
         wanted = wanted.filter(password=encoded_password)
     with transaction.atomic():
-        # In the order of update_account. Whoever holds the account at the moment, a login or the making
+        # In the order of change_access. Whoever holds the account at the moment, a login or the making
         # of a reset code, ends first: what it stored goes with the rest.
         list(Session.objects.select_for_update().filter(user=user).order_by("pk").values_list("pk"))
         held = wanted.select_for_update().first()
         if held is None:
             return False
-        free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
-        FormerName.objects.update_or_create(
-            digest=_name_digest(fold(held.username)), defaults={"free_at": free_at}
-        )
+        _let_rest(held.username)
         send_on_commit(SessionsEnded(held.pk))
         held.delete()
     return True
@@ -164,6 +193,11 @@ def delete_user_of(credentials: Credentials) -> None:
 def free_names(now: datetime) -> int:
     """Forget the names that have rested long enough. Returns how many."""
     return FormerName.objects.filter(free_at__lte=now).delete()[0]
+
+
+def _let_rest(username: str) -> None:
+    free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
+    FormerName.objects.update_or_create(digest=_name_digest(fold(username)), defaults={"free_at": free_at})
 
 
 def _rests(folded_name: str) -> bool:

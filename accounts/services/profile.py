@@ -44,11 +44,14 @@ def read_profile(user_id: UUID) -> Profile:
 def update_profile(user_id: UUID, changes: Mapping[str, Any]) -> Profile:
     """Change these fields; the others stay. Either all are stored or, when one breaks its rule, none.
 
-    Raises ``ConstructError``: INVALID_DISPLAY_NAME, VALIDATION_FAILED, USER_NOT_FOUND.
+    Raises ``ConstructError``: INVALID_DISPLAY_NAME, VALIDATION_FAILED, USER_NOT_FOUND,
+    FORBIDDEN for being found again after a moderator hid the account.
     """
     checked = {name: _RULES[name](value) for name, value in changes.items()}
     with transaction.atomic():
         user = _find(user_id)
+        if user.is_hidden and checked.get("discoverable"):
+            raise ConstructError(ErrorCode.FORBIDDEN, "A moderator hid this account from searches.")
         for name, value in checked.items():
             setattr(user, name, value)
         if checked:

@@ -25,6 +25,7 @@ from accounts.models import Session, User
 from accounts.peers import UNKNOWN, Peer
 from accounts.services import addresses
 from accounts.services.credentials import address_digest
+from accounts.services.suspensions import refuse_suspended
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.events import SessionsEnded, send_on_commit
 
@@ -61,8 +62,7 @@ def open_session(user: User, peer: Peer) -> Grant:
 
     Raises ``ConstructError``: ACCOUNT_SUSPENDED, PASSWORD_RESET_REQUIRED.
     """
-    if not user.is_active:
-        raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
+    refuse_suspended(user)
     if user.must_reset_password:
         raise ConstructError(ErrorCode.PASSWORD_RESET_REQUIRED)
     token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
@@ -162,8 +162,10 @@ def _judge(digest: bytes | None, session: Session | None, token: str) -> Grant |
         return ConstructError(ErrorCode.INVALID_TOKEN)
     if session is None:
         return SessionExpired()
-    if not session.user.is_active:
-        return ConstructError(ErrorCode.ACCOUNT_SUSPENDED)
+    try:
+        refuse_suspended(session.user)
+    except ConstructError as error:
+        return error
     return _grant(session, token)
 
 

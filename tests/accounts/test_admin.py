@@ -54,7 +54,7 @@ def grant(alice: User) -> Grant:
 def form_of(user: User, **changes: Any) -> dict[str, Any]:
     """What the browser sends back; a switch that is off is not sent."""
     fields = {"display_name": user.display_name, "bio": user.bio, "avatar_url": user.avatar_url}
-    switches = {"discoverable": user.discoverable, "is_active": user.is_active, **changes}
+    switches = {"discoverable": user.discoverable, **changes}
     return fields | {name: value for name, value in switches.items() if value is not False}
 
 
@@ -154,16 +154,13 @@ def test_a_value_against_the_rules_is_refused(root: Client, alice: User, field: 
     assert User.objects.get(pk=alice.pk).display_name == alice.display_name
 
 
-def test_switching_an_account_off_ends_its_sessions(
-    root: Client,
-    alice: User,
-    grant: Grant,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    with django_capture_on_commit_callbacks() as callbacks:
-        root.post(page_of(alice), form_of(alice, is_active=False))
-    assert events(callbacks) == [SessionsEnded(alice.pk)]
-    assert Session.objects.get().revoked_at is not None
+def test_the_state_of_an_account_is_no_field_of_its_form(root: Client, alice: User, grant: Grant) -> None:
+    states = {"is_active": False, "is_approved": False, "is_hidden": "on", "must_reset_password": "on"}
+    assert root.post(page_of(alice), form_of(alice, **states)).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.is_active, alice.is_approved) == (True, True)
+    assert (alice.is_hidden, alice.must_reset_password) == (False, False)
+    assert live_sessions([grant.session_id])
 
 
 def test_a_superuser_gives_privileges(root: Client, alice: User) -> None:
@@ -188,12 +185,12 @@ def test_staff_cannot_give_privileges(moderator: Client, alice: User) -> None:
 
 def test_staff_cannot_touch_a_superuser(moderator: Client) -> None:
     root = User.objects.create_superuser("root", PASSWORD)
-    assert moderator.post(page_of(root), form_of(root, is_active=False)).status_code == 403
+    assert moderator.post(page_of(root), form_of(root, bio="edited")).status_code == 403
     assert moderator.post(page_of(root, "delete"), {"post": "yes"}).status_code == 403
     selection = {"action": "delete_selected", "_selected_action": [root.pk], "post": "yes"}
     assert moderator.post(USERS, selection).status_code in {200, 403}
     root.refresh_from_db()
-    assert root.is_active
+    assert root.bio == ""
 
 
 @pytest.mark.parametrize("browser", ["root", "moderator"])

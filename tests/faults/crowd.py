@@ -196,7 +196,7 @@ class Device:
         if frame["type"] == "message":
             self._on_handed(payload)
             return
-        if frame["type"] == "sessionExpired":
+        if frame["type"] == "sessionExpired" or payload.get("code") == "ACCOUNT_SUSPENDED":
             self.has_expired = True
             return
         self._note_reply()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.live.dialogue import Dialogue, Person, chat_message
 from tests.live.nodes import Nodes, Sockets, query, run_command, run_in_another_process
+from tests.live.rest import ask
 
 EXPIRED = {"type": "sessionExpired"}
 SWEEP_S = 10
@@ -144,19 +145,45 @@ async def test_sessions_revoked_in_the_admin_end_their_sockets(nodes: Nodes, soc
     await staff.finish()
 
 
-async def test_an_account_switched_off_in_the_admin_loses_its_sockets(nodes: Nodes, sockets: Sockets) -> None:
-    _, s = await sockets.register()
+SUSPENDED = "This account is suspended. Reason: Spam."
+
+
+async def test_a_suspension_ends_the_sockets_and_opens_nothing_until_it_is_lifted(
+    nodes: Nodes, sockets: Sockets
+) -> None:
     here, a = await sockets.register(nodes.here)
     there = await sockets.resume(a, nodes.there)
-    fields = {"display_name": "A", "bio": "", "avatar_url": "", "discoverable": "on"}
-    page = admin_of(nodes, s).post(f"/admin/accounts/user/{a.user_id}/change/", fields)
-    assert "was changed successfully" in page
-    for socket in (here, there):
-        await assert_ended(socket)
+    sender, b = await sockets.register(nodes.there)
+    act(nodes, "suspend", a, "reason='ticket 7', public_reason='Spam.'")
+    # Without a channel layer the sweep finds it.
+    async with asyncio.timeout(3 * SWEEP_S):
+        for socket in (here, there):
+            frames, code = await socket.ending()
+            error = {"code": "ACCOUNT_SUSPENDED", "message": SUSPENDED}
+            assert (frames, code) == ([{"type": "error", "payload": error}], 4403)
     stranger = await sockets.open()
-    login = {"username": a.username, "password": a.password}
-    assert await stranger.refusal("login", login) == "ACCOUNT_SUSPENDED"
-    assert (await stranger.ask("connect", {"sessionToken": a.token})) == EXPIRED
+    for asked, payload in (
+        ("login", {"username": a.username, "password": a.password}),
+        ("connect", {"sessionToken": a.token}),
+    ):
+        answer = await stranger.ask(asked, payload)
+        assert (answer["payload"]["code"], answer["payload"]["message"]) == ("ACCOUNT_SUSPENDED", SUSPENDED)
+    status, body = await ask(nodes.here, "GET", "sessions", token=a.token)
+    assert (status, body["code"], body["message"]) == (403, "ACCOUNT_SUSPENDED", SUSPENDED)
+    message = chat_message(b, a)
+    await sender.send_to_absent(message)
+    act(nodes, "lift_suspension", a, "reason='appeal'")
+    again = await sockets.resume(a, nodes.here)
+    assert await again.message() == message
+
+
+def act(nodes: Nodes, name: str, subject: Person, arguments: str) -> None:
+    """An act of staff, from the server's console."""
+    imports = (
+        "from uuid import UUID; from accounts.audit.chain import OPERATOR; from accounts.desk import acts"
+    )
+    call = f"acts.{name}(OPERATOR, UUID({subject.user_id!r}), {arguments})"
+    run_in_another_process(nodes.backing, f"{imports}; {call}")
 
 
 async def test_the_admin_shows_no_token_and_no_key(nodes: Nodes, sockets: Sockets) -> None:

@@ -64,6 +64,7 @@ class RecordingSocket:
         self.pings: list[bytes] = []
         self.closes: list[tuple[CloseCode, ErrorCode | None]] = []
         self.expiries = 0
+        self.suspensions: list[str] = []
         self.on_close: Callable[[], None] | None = None
 
     def write(self, frame: bytes) -> None:
@@ -79,6 +80,9 @@ class RecordingSocket:
 
     def expire(self) -> None:
         self.expiries += 1
+
+    def suspend(self, text: str) -> None:
+        self.suspensions.append(text)
 
 
 class ModelRows:

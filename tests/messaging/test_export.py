@@ -16,16 +16,18 @@ from django.apps import apps
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import AutoField, Model
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from accounts import sections
+from accounts.audit.actions import Action
+from accounts.audit.chain import Actor, append
 from accounts.models import ResetCode, Session, User
 from accounts.moderation.models import Report
 from accounts.moderation.reports import report
-from accounts.services import delete_user, make_reset_code, open_session
+from accounts.services import delete_user, make_reset_code, open_session, suspend_user
 from accounts.services.credentials import find_credentials
 from construct_site.env import REPOSITORY
 from construct_site.errors import ConstructError, ErrorCode
@@ -122,11 +124,48 @@ class TestWhatIsTold:
             "isActive": True,
             "isApproved": False,
             "mustResetPassword": False,
+            "isHidden": False,
             "isStaff": True,
             "isSuperuser": False,
             "groups": ["moderators"],
             "permissions": ["Accounts | session | Can change session"],
         }
+
+    def test_suspensions_with_what_was_told_and_nothing_internal(self, alice: User) -> None:
+        for reason in ("Spam.", "Threats."):
+            suspend_user(alice.pk, public_reason=reason, internal_reason="ticket 7", ends_at=None)
+        newest, older = exported(alice)["suspensions"]["newest"]
+        assert newest == {"begun": newest["begun"], "ends": None, "ended": None, "reason": "Threats."}
+        assert (older["reason"], older["ended"]) == ("Spam.", newest["begun"])
+        assert "ticket 7" not in json.dumps(exported(alice))
+
+    def test_acts_of_staff_without_who_and_why(self, alice: User) -> None:
+        bob = User.objects.create_user("bob")
+        with transaction.atomic():
+            append(
+                Actor.staff(bob.pk),
+                Action.RENAME,
+                user_id=alice.pk,
+                target="a report",
+                reason="ticket 7",
+                changes={"username": ("old", "Alice")},
+            )
+            append(Actor.staff(bob.pk), Action.APPROVE, user_id=alice.pk)
+        told = exported(alice)["audit"]
+        assert told["byAccount"] == []
+        assert [(each["action"], each["details"]) for each in told["aboutAccount"]] == [
+            ("approve", None),
+            ("rename", {"changes": {"username": ["old", "Alice"]}}),
+        ]
+        for private in ("ticket 7", "a report", str(bob.pk)):
+            assert private not in json.dumps(told)
+        [approval, renaming] = exported(bob)["audit"]["byAccount"]
+        assert (approval["action"], renaming["action"], renaming["reason"]) == (
+            "approve",
+            "rename",
+            "ticket 7",
+        )
+        assert str(alice.pk) not in json.dumps(exported(bob)["audit"])
 
     def test_sessions_also_those_that_ended_newest_first(self, alice: User) -> None:
         old, new = (open_session(alice, peer).session_id for peer in (HOME, AWAY))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from uuid import UUID, uuid4
 
 import msgspec
@@ -15,10 +16,16 @@ from redis.asyncio import Redis
 
 from accounts.models import User
 from accounts.peers import Peer
-from accounts.services import open_session
+from accounts.services import open_session, suspend_user
 from construct_site.database import run_in_database_thread
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
-from construct_site.events import SessionsEnded, as_layer_message, send_on_commit, user_group
+from construct_site.events import (
+    AccountSuspended,
+    SessionsEnded,
+    as_layer_message,
+    send_on_commit,
+    user_group,
+)
 from messaging import hub as hub_module
 from messaging.connection import Connection, Identity
 from messaging.hub import Hub
@@ -191,6 +198,16 @@ class TestEvents:
         )
         await turns()
         assert (phone.socket.expiries, laptop.socket.expiries) == (1, 0)
+
+    async def test_a_suspension_ends_the_sockets_of_that_user_with_its_text(self, hub: Hub) -> None:
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for _ in range(2)]
+        stranger = await Device(hub, uuid4()).attach()
+        await run_in_database_thread(send_on_commit, AccountSuspended(user_id, "Suspended."))
+        await turns()
+        told = [device.socket.suspensions for device in (*devices, stranger)]
+        assert told == [["Suspended."], ["Suspended."], []]
+        assert [device.socket.expiries for device in devices] == [0, 0]
 
     async def test_a_closed_hub_hears_nothing(self, hub: Hub) -> None:
         user_id = uuid4()
@@ -449,6 +466,21 @@ class TestSweep:
             await device.attach()
         await hub.sweep()
         assert (live.socket.expiries, dead.socket.expiries) == (0, 1)
+
+    async def test_a_connection_whose_user_was_suspended_is_told_so(self, hub: Hub, recipient: UUID) -> None:
+        user = await run_in_database_thread(User.objects.get, pk=recipient)
+        grant = await run_in_database_thread(open_session, user, Peer("192.0.2.1", ""))
+        phone = Device(hub, recipient)
+        phone.connection.session_id = grant.session_id
+        await phone.attach()
+        await hub.sweep()
+        assert phone.socket.suspensions == []
+        await run_in_database_thread(
+            partial(suspend_user, recipient, public_reason="Spam.", internal_reason="", ends_at=None)
+        )
+        await hub.sweep()
+        assert set(phone.socket.suspensions) == {"This account is suspended. Reason: Spam."}
+        assert phone.socket.expiries == 0
 
     @pytest.mark.parametrize("fault", [OperationalError, RuntimeError])
     async def test_a_failed_sweep_is_followed_by_another(

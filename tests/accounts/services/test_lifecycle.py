@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 
-from accounts.models import Session, User
-from accounts.services import create_account, delete_user, live_sessions, open_session, update_account
+from accounts.models import FormerName, Session, User
+from accounts.services import (
+    create_account,
+    delete_user,
+    find_credentials,
+    live_sessions,
+    open_session,
+    read_profile,
+    rename_user,
+    set_hidden,
+    update_account,
+    update_profile,
+)
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded
@@ -72,17 +84,6 @@ async def test_deleting_an_account_takes_its_sessions_and_ends_its_sockets(
 
 
 @in_threads
-async def test_an_account_that_is_switched_off_loses_its_sessions(
-    alice: User, heard: asyncio.Queue[Event]
-) -> None:
-    grant = await run_in_database_thread(open_session, alice, HOME)
-    alice.is_active = False
-    await run_in_database_thread(update_account, alice, ["is_active"])
-    assert heard.get_nowait() == SessionsEnded(alice.pk)
-    assert not await run_in_database_thread(live_sessions, [grant.session_id])
-
-
-@in_threads
 async def test_another_change_of_an_account_leaves_its_sessions_alone(
     alice: User, heard: asyncio.Queue[Event]
 ) -> None:
@@ -93,3 +94,66 @@ async def test_another_change_of_an_account_leaves_its_sessions_alone(
     assert await run_in_database_thread(live_sessions, [grant.session_id])
     stored = await run_in_database_thread(User.objects.get)
     assert (stored.display_name_folded, stored.bio) == ("queen alice", "")
+
+
+@in_one_thread
+class TestRenaming:
+    def test_the_new_name_logs_in_and_the_former_one_rests(self, alice: User) -> None:
+        assert rename_user(alice.pk, "Carol") == "Alice"
+        assert find_credentials("carol") is not None
+        assert find_credentials("alice") is None
+        with pytest.raises(ConstructError) as refusal:
+            create_account("ALICE", "", "Alice")
+        assert refusal.value.code is ErrorCode.USERNAME_TAKEN
+
+    def test_another_case_of_the_same_name_is_free(self, alice: User) -> None:
+        assert rename_user(alice.pk, "ALICE") == "Alice"
+        alice.refresh_from_db()
+        assert (alice.username, alice.username_folded) == ("ALICE", "alice")
+        assert not FormerName.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("bob", ErrorCode.USERNAME_TAKEN),
+            ("resting", ErrorCode.USERNAME_TAKEN),
+            ("a b", ErrorCode.INVALID_USERNAME),
+            ("", ErrorCode.INVALID_USERNAME),
+        ],
+    )
+    def test_a_name_that_cannot_be_changes_nothing(self, alice: User, name: str, code: ErrorCode) -> None:
+        User.objects.create_user("Bob")
+        delete_user(User.objects.create_user("Resting"))
+        before = list(User.objects.order_by("pk").values())
+        with pytest.raises(ConstructError) as refusal:
+            rename_user(alice.pk, name)
+        assert refusal.value.code is code
+        assert list(User.objects.order_by("pk").values()) == before
+
+    def test_nobody_is_not_renamed(self) -> None:
+        with pytest.raises(ConstructError) as refusal:
+            rename_user(uuid4(), "carol")
+        assert refusal.value.code is ErrorCode.USER_NOT_FOUND
+
+
+@in_one_thread
+class TestHiding:
+    def test_who_is_hidden_cannot_show_themselves(self, alice: User) -> None:
+        set_hidden(alice.pk, is_hidden=True)
+        assert not read_profile(alice.pk).discoverable
+        with pytest.raises(ConstructError) as refusal:
+            update_profile(alice.pk, {"discoverable": True, "bio": "new"})
+        assert refusal.value.code is ErrorCode.FORBIDDEN
+        assert read_profile(alice.pk).bio == ""
+        update_profile(alice.pk, {"discoverable": False, "bio": "new"})
+        assert read_profile(alice.pk).bio == "new"
+
+    def test_who_is_shown_again_decides_themselves(self, alice: User) -> None:
+        set_hidden(alice.pk, is_hidden=True)
+        set_hidden(alice.pk, is_hidden=False)
+        assert not read_profile(alice.pk).discoverable
+        assert update_profile(alice.pk, {"discoverable": True}).discoverable
+
+    def test_nobody_is_not_hidden(self) -> None:
+        with pytest.raises(ConstructError):
+            set_hidden(uuid4(), is_hidden=True)

@@ -1,0 +1,161 @@
+"""The acts of staff on accounts: each is one transaction of the services' work and its entry in the audit.
+
+The admin, commands and REST call these and write nothing themselves. Each raises
+``ConstructError``: VALIDATION_FAILED without a reason, FORBIDDEN where the actor may not do
+it to this account, USER_NOT_FOUND, and what its service raises. Then nothing has changed.
+
+Sessions are locked before the account and the audit's end last (see
+:func:`accounts.audit.chain.append`), so no two acts wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import services
+from accounts.audit.actions import Action
+from accounts.audit.chain import Actor, append
+from accounts.audit.models import REASON_CHARS, AuditEntry
+from accounts.models import Suspension, User
+from accounts.services.rules import checked_prose, invalid
+from construct_site.errors import ConstructError, ErrorCode
+
+
+def suspend(
+    actor: Actor, user_id: UUID, *, reason: str, public_reason: str = "", ends_at: datetime | None = None
+) -> Suspension:
+    """Suspend the account (:func:`~accounts.services.suspend_user`); `reason` is for the staff alone."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.SUSPEND)
+        suspension = services.suspend_user(
+            user_id, public_reason=public_reason, internal_reason=reason, ends_at=ends_at
+        )
+        until = f"until {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
+        append(actor, Action.SUSPEND, user_id=user_id, target=until, reason=reason)
+    return suspension
+
+
+def lift_suspension(actor: Actor, user_id: UUID, *, reason: str) -> bool:
+    """Let the account be used again. Whether it was suspended."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.LIFT_SUSPENSION)
+        is_lifted = services.lift_suspension(user_id)
+        if is_lifted:
+            append(actor, Action.LIFT_SUSPENSION, user_id=user_id, reason=reason)
+    return is_lifted
+
+
+def revoke_sessions(
+    actor: Actor, user_id: UUID, *, reason: str, session_ids: Iterable[UUID] | None = None
+) -> int:
+    """End these sessions of the account, or all. Returns how many ended."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
+        revoked = services.revoke_sessions(user_id, session_ids)
+        append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=f"{revoked} sessions", reason=reason)
+    return revoked
+
+
+def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """End the account's sessions and refuse logins until a reset code is redeemed, which an operator makes."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.REQUIRE_PASSWORD_RESET)
+        services.require_password_reset(user_id)
+        append(actor, Action.REQUIRE_PASSWORD_RESET, user_id=user_id, reason=reason)
+
+
+def rename(actor: Actor, user_id: UUID, username: str, *, reason: str) -> None:
+    """Give the account another username; the former one rests."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.RENAME)
+        former = services.rename_user(user_id, username)
+        changes = {"username": (former, username)}
+        append(actor, Action.RENAME, user_id=user_id, reason=reason, changes=changes)
+
+
+def hide_from_search(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """Searches do not find the account any more, whatever its owner wants."""
+    _set_hidden(actor, user_id, Action.HIDE_FROM_SEARCH, reason, is_hidden=True)
+
+
+def show_in_search(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """The account's owner may let searches find it again; until then they do not."""
+    _set_hidden(actor, user_id, Action.SHOW_IN_SEARCH, reason, is_hidden=False)
+
+
+def _set_hidden(actor: Actor, user_id: UUID, action: Action, reason: str, *, is_hidden: bool) -> None:
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, action)
+        services.set_hidden(user_id, is_hidden=is_hidden)
+        append(actor, action, user_id=user_id, reason=reason)
+
+
+def approve(actor: Actor, user_id: UUID, *, reason: str = "") -> bool:
+    """Let a new account send and be found; the one act that needs no reason. Whether it was waiting for that."""
+    reason = checked_reason(reason, is_needed=False)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.APPROVE)
+        is_changed = services.approve_account(user_id)
+        if is_changed:
+            append(actor, Action.APPROVE, user_id=user_id, reason=reason)
+    return is_changed
+
+
+def refuse(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """Delete an account that waits for approval. Raises ``ConstructError(FORBIDDEN)`` for one that does not."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.REFUSE)
+        if not services.delete_user(User(pk=user_id), is_pending=True):
+            raise ConstructError(ErrorCode.FORBIDDEN, "This account does not wait for approval.")
+        append(actor, Action.REFUSE, user_id=user_id, reason=reason)
+
+
+def delete(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """Remove the account with all that is its own, for good."""
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.DELETE_USER)
+        if not services.delete_user(User(pk=user_id)):
+            raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        append(actor, Action.DELETE_USER, user_id=user_id, reason=reason)
+
+
+def checked_reason(reason: str, *, is_needed: bool = True) -> str:
+    """`reason` without outer white space. Raises ``ConstructError(VALIDATION_FAILED)``."""
+    checked = checked_prose("reason", reason, REASON_CHARS)
+    if is_needed and not checked:
+        raise invalid("reason", "Give a reason.")
+    return checked
+
+
+ON_ONESELF = frozenset({Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HIDE_FROM_SEARCH})
+"""What staff may do to their own account: the rest would let them judge themselves, or lock themselves out."""
+
+
+def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
+    """Staff that are no superusers leave superusers alone, and nobody judges themselves.
+
+    Raises ``ConstructError``: USER_NOT_FOUND, FORBIDDEN.
+    """
+    subject = User.objects.filter(pk=user_id).only("is_superuser").first()
+    if subject is None:
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+    if actor.kind is not AuditEntry.ActorKind.STAFF:
+        return
+    if actor.id == user_id and action not in ON_ONESELF:
+        raise ConstructError(ErrorCode.FORBIDDEN, "Nobody does this to their own account.")
+    staff = User.objects.filter(is_staff=True, is_active=True)
+    acting = staff.filter(pk=actor.id).only("is_superuser").first() if actor.id else None
+    if acting is None or (subject.is_superuser and not acting.is_superuser):
+        raise ConstructError(ErrorCode.FORBIDDEN, "A superuser's account is for superusers.")
