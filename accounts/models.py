@@ -236,7 +236,12 @@ class Session(models.Model):
     revoked_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index("user", "address_digest", name="session_known_address")]
+        indexes = [
+            models.Index("user", "address_digest", name="session_known_address"),
+            # Those that ended long ago are found by these two.
+            models.Index("expires_at", name="session_expires"),
+            models.Index("revoked_at", name="session_revoked", condition=models.Q(revoked_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"session {self.pk}"

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.folding import fold
 from accounts.models import User
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
@@ -71,14 +72,19 @@ def set_accepted_only(user_id: UUID, accepted_only: bool) -> None:
             send_on_commit(MailboxReleased(user_id))
 
 
-def accepted_people(user_id: UUID) -> list[Person]:
-    """Those who are accepted, by username."""
-    return _people(user_id, is_accepted=True)
+def accepted_people(user_id: UUID, after: str = "", most: int | None = None) -> list[Person]:
+    """Those who are accepted, by username: all, or `most` of those whose place comes after `after`."""
+    return _people(user_id, after, most, is_accepted=True)
 
 
-def blocked_people(user_id: UUID) -> list[Person]:
-    """Those who are blocked, by username."""
-    return _people(user_id, is_blocked=True)
+def blocked_people(user_id: UUID, after: str = "", most: int | None = None) -> list[Person]:
+    """Those who are blocked, as :func:`accepted_people`."""
+    return _people(user_id, after, most, is_blocked=True)
+
+
+def place_of_person(person: Person) -> str:
+    """Where a person stands in a list of people."""
+    return person.username
 
 
 def accept(user_id: UUID, peer_id: UUID) -> None:
@@ -114,10 +120,11 @@ def unblock(user_id: UUID, peer_id: UUID) -> None:
     _unsay(user_id, peer_id, "is_blocked")
 
 
-def message_requests(user_id: UUID) -> list[MessageRequest]:
+def message_requests(user_id: UUID, after: str = "", most: int | None = None) -> list[MessageRequest]:
     """Who waits to be accepted, those who wrote first before the others; nobody who is blocked.
 
-    Every request is decrypted for its sender's id; nothing else of it is looked at.
+    All, or `most` of those whose place (:func:`place_of_request`) comes after `after`. Every
+    request is decrypted for its sender's id; nothing else of it is looked at.
     """
     keys = key_ring(settings.CONSTRUCT)
     waiting: dict[UUID, list[datetime]] = defaultdict(list)
@@ -125,11 +132,18 @@ def message_requests(user_id: UUID) -> list[MessageRequest]:
         if sender := _sender(keys, user_id, row):
             waiting[sender].append(stored_at)
     senders = User.objects.in_bulk(list(waiting))
-    return [
+    requests = [
         MessageRequest(_person(senders[sender]), len(times), times[0])
         for sender, times in waiting.items()
         if sender in senders
     ]
+    following = (each for each in requests if place_of_request(each) > after)
+    return sorted(following, key=place_of_request)[:most]
+
+
+def place_of_request(request: MessageRequest) -> str:
+    """Where it stands among requests: since when it waits, to the microsecond, and of several then, by sender."""
+    return f"{request.oldest.astimezone(UTC):%Y%m%dT%H%M%S.%f}.{request.sender.id}"
 
 
 def decline(user_id: UUID, peer_id: UUID) -> int:
@@ -206,9 +220,10 @@ def _sender(keys: KeyRing, user_id: UUID, row: WaitingRow) -> UUID | None:
         return None
 
 
-def _people(user_id: UUID, **said: bool) -> list[Person]:
-    contacts = Contact.objects.filter(owner=user_id, **said).select_related("peer")
-    return [_person(contact.peer) for contact in contacts.order_by("peer__username_folded")]
+def _people(user_id: UUID, after: str, most: int | None, **said: bool) -> list[Person]:
+    contacts = Contact.objects.filter(owner=user_id, peer__username_folded__gt=fold(after), **said)
+    by_name = contacts.select_related("peer").order_by("peer__username_folded")
+    return [_person(contact.peer) for contact in by_name[:most]]
 
 
 def _person(user: User) -> Person:

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from accounts.models import User
 from accounts.moderation.models import REPORT_CHARS, REPORTED_MESSAGES, Report
-from accounts.services.rules import checked_prose, invalid
+from accounts.services.rules import checked_prose, invalid, parse_id
 from construct_site.errors import ConstructError, ErrorCode
 
 
@@ -21,15 +21,19 @@ def report(
 ) -> UUID:
     """Store a report; its id is the receipt. The reported person does not learn of it.
 
-    `category` is one of ``Report.Category``. Raises ``ConstructError``: INVALID_USER_ID for
-    oneself, VALIDATION_FAILED for a text of over 2000 characters or with control characters,
-    and for more than 100 messages; USER_NOT_FOUND.
+    `category` is one of ``Report.Category``; `message_ids` are kept in lower case. Raises
+    ``ConstructError``: INVALID_USER_ID for oneself, VALIDATION_FAILED for a text of over 2000
+    characters or with control characters, for more than 100 messages and for what is no id of
+    one; USER_NOT_FOUND.
     """
     if reporter_id == reported_id:
         raise ConstructError(ErrorCode.INVALID_USER_ID, "This is you.")
     prose = checked_prose("text", text, REPORT_CHARS)
     if len(message_ids) > REPORTED_MESSAGES:
         raise invalid("messageIds", f"At most {REPORTED_MESSAGES} messages.")
+    parsed = [parse_id(each) for each in message_ids]
+    if None in parsed:
+        raise invalid("messageIds", "The id of a message is a UUID of 36 characters.")
     try:
         with transaction.atomic():
             if not User.objects.filter(pk=reported_id, is_approved=True).exists():
@@ -39,7 +43,7 @@ def report(
                 reported_id=reported_id,
                 category=category,
                 text=prose,
-                message_ids=list(message_ids),
+                message_ids=[str(each) for each in parsed],
             )
     except IntegrityError:
         # One of the two is being deleted.

@@ -150,7 +150,7 @@ class ProfileView(Endpoint):
         "changeProfile",
         takes=payloads.ProfileRequest,
         gives=payloads.ProfileAnswer,
-        errors=[ErrorCode.INVALID_DISPLAY_NAME],
+        errors=[ErrorCode.INVALID_DISPLAY_NAME, ErrorCode.FORBIDDEN],
     )
     def patch(self, request: Request) -> Response:
         """Change the fields that are given: all of them or, if one breaks its rule, none."""

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.services.lifecycle import update_account
@@ -37,21 +38,22 @@ class Profile:
 
 
 def read_profile(user_id: UUID) -> Profile:
-    """Raises ``ConstructError(USER_NOT_FOUND)``."""
-    return _profile(_find(user_id))
+    """Raises ``ConstructError(AUTH_REQUIRED)`` if the account is gone: so are its sessions."""
+    return _profile(_find(User.objects.all(), user_id))
 
 
 def update_profile(user_id: UUID, changes: Mapping[str, Any]) -> Profile:
     """Change these fields; the others stay. Either all are stored or, when one breaks its rule, none.
 
-    Raises ``ConstructError``: INVALID_DISPLAY_NAME, VALIDATION_FAILED, USER_NOT_FOUND,
-    FORBIDDEN for being found again after a moderator hid the account.
+    Raises ``ConstructError``: INVALID_DISPLAY_NAME, VALIDATION_FAILED, AUTH_REQUIRED as :func:`read_profile`,
+    FORBIDDEN for wanting to be found after the staff hid the account.
     """
     checked = {name: _RULES[name](value) for name, value in changes.items()}
     with transaction.atomic():
-        user = _find(user_id)
+        # Held: a deletion waits for the end, or was waited for and is seen here.
+        user = _find(User.objects.select_for_update(no_key=True), user_id)
         if user.is_hidden and checked.get("discoverable"):
-            raise ConstructError(ErrorCode.FORBIDDEN, "A moderator hid this account from searches.")
+            raise ConstructError(ErrorCode.FORBIDDEN, "The staff hid this account from searches.")
         for name, value in checked.items():
             setattr(user, name, value)
         if checked:
@@ -59,10 +61,10 @@ def update_profile(user_id: UUID, changes: Mapping[str, Any]) -> Profile:
     return _profile(user)
 
 
-def _find(user_id: UUID) -> User:
-    user = User.objects.filter(pk=user_id).first()
+def _find(users: QuerySet[User], user_id: UUID) -> User:
+    user = users.filter(pk=user_id).first()
     if user is None:
-        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        raise ConstructError(ErrorCode.AUTH_REQUIRED)
     return user
 
 

@@ -90,16 +90,22 @@ def is_password_shaped(password: str) -> bool:
 
 
 def parse_user_id(text: str) -> UUID:
-    """The UUID of its 36-character form, in either case. Raises ``ConstructError(INVALID_USER_ID)``."""
-    if len(text) == UUID_CHARS:
-        try:
-            parsed = UUID(text)
-        except ValueError:
-            pass
-        else:
-            if str(parsed) == text.lower():
-                return parsed
-    raise ConstructError(ErrorCode.INVALID_USER_ID)
+    """As :func:`parse_id`. Raises ``ConstructError(INVALID_USER_ID)``."""
+    parsed = parse_id(text)
+    if parsed is None:
+        raise ConstructError(ErrorCode.INVALID_USER_ID)
+    return parsed
+
+
+def parse_id(text: str) -> UUID | None:
+    """The UUID of its 36-character form, in either case, as the wire has it; None for any other text."""
+    if len(text) != UUID_CHARS:
+        return None
+    try:
+        parsed = UUID(text)
+    except ValueError:
+        return None
+    return parsed if str(parsed) == text.lower() else None
 
 
 def check_new_password(password: str, username: str) -> None:

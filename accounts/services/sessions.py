@@ -18,7 +18,6 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Session, User
@@ -261,9 +260,13 @@ def purge_sessions(now: datetime, most: int) -> int:
     Until then an ended session tells that its address is known (see :func:`address_is_known`).
     """
     before = now - timedelta(seconds=settings.CONSTRUCT.ended_session_s)
-    ended = Session.objects.filter(Q(expires_at__lte=before) | Q(revoked_at__lte=before))
-    rows = list(ended.values_list("pk", flat=True)[:most])
-    return Session.objects.filter(pk__in=rows).delete()[0]
+    purged = 0
+    # One after the other: each has an index, whose order keeps the database from reading them all instead.
+    for end in ("expires_at", "revoked_at"):
+        ended = Session.objects.filter(**{f"{end}__lte": before}).order_by(end)
+        rows = list(ended.values_list("pk", flat=True)[: most - purged])
+        purged += Session.objects.filter(pk__in=rows).delete()[0]
+    return purged
 
 
 def live_sessions(session_ids: Collection[UUID]) -> set[UUID]:

@@ -33,6 +33,11 @@ Method = Callable[..., Response]
 
 NOT_STORED = {"Cache-Control": "no-store"}
 """For every answer that tells something: no cache keeps it."""
+OF_A_REQUEST = (
+    ErrorCode.SERVER_ERROR,
+    # By construct_site.bounded, before any view.
+    ErrorCode.SERVER_BUSY,
+)
 OF_A_BODY = (
     ErrorCode.INVALID_FORMAT,
     ErrorCode.MESSAGE_TOO_LARGE,
@@ -40,7 +45,7 @@ OF_A_BODY = (
     ErrorCode.VALIDATION_FAILED,
 )
 OF_A_SESSION = (ErrorCode.AUTH_REQUIRED, ErrorCode.INVALID_TOKEN, ErrorCode.ACCOUNT_SUSPENDED)
-OF_A_PASSWORD = (ErrorCode.INVALID_CREDENTIALS, ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.SERVER_BUSY)
+OF_A_PASSWORD = (ErrorCode.INVALID_CREDENTIALS, ErrorCode.RATE_LIMIT_EXCEEDED)
 
 
 def describe(
@@ -59,7 +64,7 @@ def describe(
     the other arguments. Without `takes` a body has no fields, without `query` a query
     string has none: one that is sent all the same was meant to do something.
     """
-    codes = [*errors, ErrorCode.SERVER_ERROR, *OF_A_BODY]
+    codes = [*errors, *OF_A_REQUEST, *OF_A_BODY]
     codes += () if is_public else OF_A_SESSION
     responses: dict[int, Any] = {status: OpenApiResponse(gives, description="Done.")}
     for http_status, rows in sorted(_by_status(codes).items()):

@@ -42,7 +42,6 @@ class RegistrationView(PublicEndpoint):
             ErrorCode.INVALID_WORK,
             ErrorCode.REGISTRATION_FAILED,
             ErrorCode.RATE_LIMIT_EXCEEDED,
-            ErrorCode.SERVER_BUSY,
         ],
         is_public=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from construct_site.rest.paging import PageAnswer
 from construct_site.rest.payloads import ChallengeAnswer, Flag, Payload, Text, UnixSeconds
 
 
@@ -51,7 +52,7 @@ class PersonAnswer(Payload):
     display_name = Text()
 
 
-class ContactsAnswer(Payload):
+class ContactsAnswer(PageAnswer):
     accepted_only = serializers.BooleanField(help_text="Only these may write; others wait as requests.")
     contacts = PersonAnswer(many=True, help_text="By username.")
 
@@ -60,7 +61,7 @@ class ContactsRequest(Payload):
     accepted_only = Flag()
 
 
-class BlocksAnswer(Payload):
+class BlocksAnswer(PageAnswer):
     blocked = PersonAnswer(many=True, help_text="By username.")
 
 
@@ -70,7 +71,7 @@ class MessageRequestAnswer(Payload):
     oldest = UnixSeconds(help_text="Unix seconds: since when the oldest waits.")
 
 
-class MessageRequestsAnswer(Payload):
+class MessageRequestsAnswer(PageAnswer):
     requests = MessageRequestAnswer(many=True, help_text="Who wrote first comes first.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from asgiref.sync import async_to_sync
@@ -22,6 +23,7 @@ from construct_site.rest.endpoints import (
     describe,
     read_body,
 )
+from construct_site.rest.paging import Page, PageRequest, read_page
 from construct_site.views import VERSION
 from messaging import contacts
 from messaging.mailbox.store import get_store
@@ -72,27 +74,29 @@ class ContactsView(Endpoint):
 
     limits: ClassVar = _CONTACT_LIMITS
 
-    @describe("listContacts", gives=payloads.ContactsAnswer, errors=_OF_A_LIST)
+    @describe("listContacts", query=PageRequest, gives=payloads.ContactsAnswer, errors=_OF_A_LIST)
     def get(self, request: Request) -> Response:
         """List the people who are accepted, and tell whether only they may write."""
-        return self._answer(request)
+        return self._answer(request, read_page(request))
 
     @describe(
         "changeContacts", takes=payloads.ContactsRequest, gives=payloads.ContactsAnswer, errors=_OF_A_LIST
     )
     def patch(self, request: Request) -> Response:
-        """Let everybody write, or only accepted people. From then on, whom the account writes to is accepted."""
+        """Let everybody write, or only accepted people. From then on, whom the account writes to is accepted.
+
+        The answer has the first page of them.
+        """
         asked = read_body(request, payloads.ContactsRequest)
         contacts.set_accepted_only(grant_of(request).user_id, asked["accepted_only"])
-        return self._answer(request)
+        return self._answer(request, Page())
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request, page: Page) -> Response:
         user_id = grant_of(request).user_id
-        facts = {
-            "accepted_only": contacts.is_accepted_only(user_id),
-            "contacts": contacts.accepted_people(user_id),
-        }
-        return answer(payloads.ContactsAnswer, facts)
+        people = page.of("contacts", partial(contacts.accepted_people, user_id), contacts.place_of_person)
+        return answer(
+            payloads.ContactsAnswer, {"accepted_only": contacts.is_accepted_only(user_id), **people}
+        )
 
 
 class ContactView(Endpoint):
@@ -118,10 +122,12 @@ class BlocksView(Endpoint):
 
     limits: ClassVar = _CONTACT_LIMITS
 
-    @describe("listBlocks", gives=payloads.BlocksAnswer, errors=_OF_A_LIST)
+    @describe("listBlocks", query=PageRequest, gives=payloads.BlocksAnswer, errors=_OF_A_LIST)
     def get(self, request: Request) -> Response:
         """List the people who are blocked."""
-        return answer(payloads.BlocksAnswer, {"blocked": contacts.blocked_people(grant_of(request).user_id)})
+        blocked = partial(contacts.blocked_people, grant_of(request).user_id)
+        people = read_page(request).of("blocked", blocked, contacts.place_of_person)
+        return answer(payloads.BlocksAnswer, people)
 
 
 class BlockView(Endpoint):
@@ -147,11 +153,14 @@ class MessageRequestsView(Endpoint):
 
     limits: ClassVar = _CONTACT_LIMITS
 
-    @describe("listMessageRequests", gives=payloads.MessageRequestsAnswer, errors=_OF_A_LIST)
+    @describe(
+        "listMessageRequests", query=PageRequest, gives=payloads.MessageRequestsAnswer, errors=_OF_A_LIST
+    )
     def get(self, request: Request) -> Response:
         """List who wrote and waits to be accepted."""
-        waiting = contacts.message_requests(grant_of(request).user_id)
-        return answer(payloads.MessageRequestsAnswer, {"requests": waiting})
+        waiting = partial(contacts.message_requests, grant_of(request).user_id)
+        requests = read_page(request).of("requests", waiting, contacts.place_of_request)
+        return answer(payloads.MessageRequestsAnswer, requests)
 
     @describe("declineMessageRequests", gives=payloads.DroppedAnswer, errors=_OF_A_LIST)
     def delete(self, request: Request) -> Response:

@@ -115,7 +115,7 @@ async def test_strangers_wait_until_they_are_accepted_and_friends_do_not(
     await change(nodes, "PUT", f"contacts/{stranger_person.user_id}", recipient_person)
     assert await recipient.messages(3) == requests
     status, listed = await ask(nodes.there, "GET", "requests", token=recipient_person.token)
-    assert (status, listed) == (200, {"requests": []})
+    assert (status, listed) == (200, {"requests": [], "next": None})
 
 
 async def test_whom_one_writes_to_may_answer(nodes: Nodes, sockets: Sockets) -> None:

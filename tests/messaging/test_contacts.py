@@ -6,7 +6,7 @@ import asyncio
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -278,6 +278,19 @@ class TestRequests:
         delete_user(User.objects.get(pk=gone))
         (request,) = contacts.message_requests(alice)
         assert (request.sender.username, request.messages, request.oldest) == ("dave", 2, NOW)
+
+    def test_who_wrote_first_comes_first_and_a_part_of_them_begins_where_another_ended(
+        self, people: People
+    ) -> None:
+        alice, *others = people
+        contacts.set_accepted_only(alice, True)
+        for sender, minute in zip([*reversed(others), others[1]], (0, 1, 2), strict=True):
+            get_store().put([letter(sender, alice)], CAPS, NOW + timedelta(minutes=minute))
+        carol, bob = contacts.message_requests(alice)
+        assert (carol.sender.username, carol.messages, bob.sender.username) == ("carol", 2, "bob")
+        assert contacts.message_requests(alice, most=1) == [carol]
+        assert contacts.message_requests(alice, contacts.place_of_request(carol)) == [bob]
+        assert contacts.message_requests(alice, contacts.place_of_request(bob)) == []
 
     def test_who_is_blocked_later_is_listed_no_more(self, people: People) -> None:
         alice, bob, _ = people

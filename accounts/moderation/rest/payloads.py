@@ -24,10 +24,10 @@ class ReportRequest(Payload):
     category = serializers.ChoiceField(Report.Category.choices)
     text = Text(default="", help_text="What happened, in at most 2000 characters. Not what was written.")
     message_ids = MessageIds(
-        child=serializers.UUIDField(),
+        child=Text(),
         max_length=REPORTED_MESSAGES,
         default=list,
-        help_text="Ids of the messages that it is about.",
+        help_text="Ids of the messages that it is about, as on the wire: UUIDs of 36 characters.",
     )
 
 

@@ -36,6 +36,6 @@ class ReportsView(Endpoint):
             parse_user_id(asked["user_id"]),
             asked["category"],
             asked["text"],
-            [str(each) for each in asked["message_ids"]],
+            asked["message_ids"],
         )
         return answer(payloads.ReportAnswer, {"id": stored}, status=201)

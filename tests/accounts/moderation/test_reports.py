@@ -20,6 +20,7 @@ from tests.messaging.mailbox.conftest import make_recipient, run_at_once
 from tests.rest import Api, register
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
+MESSAGE = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77"
 
 
 async def test_a_report_is_kept_for_the_moderators() -> None:
@@ -44,6 +45,15 @@ async def test_a_report_is_kept_for_the_moderators() -> None:
         ({"text": "a\0b"}, (422, "VALIDATION_FAILED")),
         ({"text": 5}, (422, "VALIDATION_FAILED")),
         ({"messageIds": ["one"]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [7]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [2**127]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [True]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [None]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [[MESSAGE]]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": [MESSAGE, MESSAGE.replace("-", "")]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": ["{" + MESSAGE + "}"]}, (422, "VALIDATION_FAILED")),
+        ({"messageIds": ["urn:uuid:" + MESSAGE]}, (422, "VALIDATION_FAILED")),
+        ({"userId": 7}, (422, "VALIDATION_FAILED")),
         ({"messageIds": [str(uuid4()) for _ in range(101)]}, (422, "VALIDATION_FAILED")),
         ({"content": "what was written"}, (422, "VALIDATION_FAILED")),
     ],
@@ -51,8 +61,17 @@ async def test_a_report_is_kept_for_the_moderators() -> None:
 async def test_what_breaks_a_rule_is_not_kept(change: dict[str, Any], refusal: tuple[int, str]) -> None:
     alice, bob = await register("alice"), await register("bob")
     body = {"userId": bob.user_id, "category": "spam", "text": "", "messageIds": [], **change}
-    assert (await alice.post("reports", body)).refusal == refusal
+    answer = await alice.post("reports", body)
+    assert answer.refusal == refusal
+    assert answer.body.get("fields", change).keys() == change.keys()
     assert await run_in_database_thread(Report.objects.count) == 0
+
+
+async def test_the_id_of_a_message_may_be_written_in_either_case() -> None:
+    alice, bob = await register("alice"), await register("bob")
+    body = {"userId": bob.user_id, "category": "spam", "messageIds": [MESSAGE.upper()]}
+    assert (await alice.post("reports", body)).status == 201
+    assert (await run_in_database_thread(Report.objects.get)).message_ids == [MESSAGE]
 
 
 async def test_who_waits_for_approval_is_nobody_here_too(amounts: Any) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 from random import Random
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -22,6 +22,7 @@ from accounts.models import User
 from accounts.services import FoundUser, search_users
 from accounts.services.matching import MOST_RESULTS, MOST_SORTED, SAMPLE_ACCOUNTS
 from construct_site.errors import ConstructError, ErrorCode
+from tests.plans import plans_of
 
 pytestmark = pytest.mark.django_db
 
@@ -50,17 +51,6 @@ def people(names: Iterable[tuple[str, str]]) -> None:
 
 def found(query: str) -> list[str]:
     return [user.username for user in search_users(query)]
-
-
-def plans_of(queries: Iterable[dict[str, str]]) -> Iterator[str]:
-    """How PostgreSQL would find the rows of each, under the settings that were sent with it."""
-    for query in queries:
-        *settings_of_it, select = query["sql"].split(";")
-        with transaction.atomic(), connection.cursor() as cursor:
-            for each in settings_of_it:
-                cursor.execute(each)
-            cursor.execute(f"EXPLAIN {select}")
-            yield "\n".join(line for (line,) in cursor.fetchall())
 
 
 def test_a_person_is_shown_with_what_they_tell() -> None:

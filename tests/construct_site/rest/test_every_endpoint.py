@@ -94,6 +94,8 @@ class Operation:
     is_public: bool
     fields: dict[str, Any] = field(default_factory=dict)
     """Of its body: the schema of each, by name."""
+    refusals: frozenset[str] = frozenset()
+    """The codes of all the errors that it can end in."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -135,8 +137,17 @@ def operations() -> tuple[Operation, ...]:
     for path, methods in schema["paths"].items():
         for method, told in methods.items():
             fields = _fields(schema, told.get("requestBody"))
-            found.append(Operation(method.upper(), _filled(path), not told.get("security"), fields))
+            refusals = frozenset(_refusals(told["responses"]))
+            found.append(Operation(method.upper(), _filled(path), not told.get("security"), fields, refusals))
     return tuple(found)
+
+
+def _refusals(responses: dict[str, Any]) -> Iterator[str]:
+    """Each stands with the status that the table gives it."""
+    for status, told in responses.items():
+        for code in told["description"].split(" · ") if int(status) >= 400 else ():
+            assert ERRORS[ErrorCode(code)].http_status == int(status), code
+            yield code
 
 
 def _fields(schema: dict[str, Any], body: dict[str, Any] | None) -> dict[str, Any]:
@@ -233,6 +244,12 @@ def test_the_schema_tells_of_every_endpoint() -> None:
     }
     assert told == there
     assert len(told) > 15
+
+
+def test_the_schema_tells_of_what_every_request_can_meet() -> None:
+    for each in operations():
+        assert each.refusals >= {"SERVER_BUSY", "SERVER_ERROR", "INVALID_FORMAT"}, each
+        assert each.is_public or "AUTH_REQUIRED" in each.refusals, each
 
 
 def test_every_endpoint_keeps_what_all_share() -> None:
