@@ -35,6 +35,7 @@ admin: $(VENV)/installed-run ## Create a staff user for /admin/
 	@$(BIN)/python manage.py createsuperuser
 
 test: $(VENV)/installed-dev ## Run every test, also on PostgreSQL and Valkey (ARGS="-k word" selects)
+	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.run $(ARGS)
 
 faults: $(VENV)/installed-dev ## Kill things under load and count what was lost, at full size (N=10 times in a row)

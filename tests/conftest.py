@@ -1,7 +1,7 @@
 """What every test shares. Two markers say where a test belongs; both follow from its path.
 
-`live`: under `tests/live`, `tests/faults` or `tests/load`, starts servers of its own. `pure`: touches neither the
-database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
+`live`: under `tests/live`, `tests/browser`, `tests/faults` or `tests/load`, starts servers of its own. `pure`: touches
+neither the database nor the channel layer, so it need not run again on PostgreSQL and Valkey.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from construct_site.limits import store as limits_store
 from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
-LIVE = ("live", "faults", "load")
+LIVE = ("live", "browser", "faults", "load")
 PURE = (
     "accounts/services/test_codes.py",
     "accounts/services/test_rules.py",
@@ -75,6 +75,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["short", "full"],
         default="short",
         help="how much each test of tests/faults does (`make faults` runs the full size)",
+    )
+    parser.addoption(
+        "--screenshots",
+        metavar="DIRECTORY",
+        help="where tests/browser writes its pictures of pages (pytest's temporary directory, if not given)",
     )
 
 
