@@ -1,7 +1,7 @@
 """The acts of staff on accounts: each is one transaction of the services' work and its entry in the audit.
 
 The admin, commands and REST call these and write nothing themselves. Each raises
-``ConstructError``: VALIDATION_FAILED without a reason, FORBIDDEN where the actor may not do
+``ConstructError``: VALIDATION_FAILED where one of the staff gives no reason, FORBIDDEN where the actor may not do
 it to this account, USER_NOT_FOUND, and what its service raises. Then nothing has changed.
 
 Sessions are locked before the account and the audit's end last (see
@@ -11,7 +11,7 @@ Sessions are locked before the account and the audit's end last (see
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -21,6 +21,7 @@ from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
 from accounts.audit.models import REASON_CHARS, AuditEntry
 from accounts.models import Suspension, User
+from accounts.services import Credentials, NewResetCode
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ConstructError, ErrorCode
 
@@ -29,7 +30,7 @@ def suspend(
     actor: Actor, user_id: UUID, *, reason: str, public_reason: str = "", ends_at: datetime | None = None
 ) -> Suspension:
     """Suspend the account (:func:`~accounts.services.suspend_user`); `reason` is for the staff alone."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.SUSPEND)
         suspension = services.suspend_user(
@@ -42,7 +43,7 @@ def suspend(
 
 def lift_suspension(actor: Actor, user_id: UUID, *, reason: str) -> bool:
     """Let the account be used again. Whether it was suspended."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.LIFT_SUSPENSION)
         is_lifted = services.lift_suspension(user_id)
@@ -55,7 +56,7 @@ def revoke_sessions(
     actor: Actor, user_id: UUID, *, reason: str, session_ids: Iterable[UUID] | None = None
 ) -> int:
     """End these sessions of the account, or all. Returns how many ended."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
         revoked = services.revoke_sessions(user_id, session_ids)
@@ -65,7 +66,7 @@ def revoke_sessions(
 
 def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """End the account's sessions and refuse logins until a reset code is redeemed, which an operator makes."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.REQUIRE_PASSWORD_RESET)
         services.require_password_reset(user_id)
@@ -74,7 +75,7 @@ def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
 
 def rename(actor: Actor, user_id: UUID, username: str, *, reason: str) -> None:
     """Give the account another username; the former one rests."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.RENAME)
         former = services.rename_user(user_id, username)
@@ -93,7 +94,7 @@ def show_in_search(actor: Actor, user_id: UUID, *, reason: str) -> None:
 
 
 def _set_hidden(actor: Actor, user_id: UUID, action: Action, reason: str, *, is_hidden: bool) -> None:
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, action)
         services.set_hidden(user_id, is_hidden=is_hidden)
@@ -102,7 +103,7 @@ def _set_hidden(actor: Actor, user_id: UUID, action: Action, reason: str, *, is_
 
 def approve(actor: Actor, user_id: UUID, *, reason: str = "") -> bool:
     """Let a new account send and be found; the one act that needs no reason. Whether it was waiting for that."""
-    reason = checked_reason(reason, is_needed=False)
+    reason = checked_reason(actor, reason, is_needed=False)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.APPROVE)
         is_changed = services.approve_account(user_id)
@@ -113,7 +114,7 @@ def approve(actor: Actor, user_id: UUID, *, reason: str = "") -> bool:
 
 def refuse(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """Delete an account that waits for approval. Raises ``ConstructError(FORBIDDEN)`` for one that does not."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.REFUSE)
         if not services.delete_user(User(pk=user_id), is_pending=True):
@@ -123,7 +124,7 @@ def refuse(actor: Actor, user_id: UUID, *, reason: str) -> None:
 
 def delete(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """Remove the account with all that is its own, for good."""
-    reason = checked_reason(reason)
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.DELETE_USER)
         if not services.delete_user(User(pk=user_id)):
@@ -131,10 +132,66 @@ def delete(actor: Actor, user_id: UUID, *, reason: str) -> None:
         append(actor, Action.DELETE_USER, user_id=user_id, reason=reason)
 
 
-def checked_reason(reason: str, *, is_needed: bool = True) -> str:
-    """`reason` without outer white space. Raises ``ConstructError(VALIDATION_FAILED)``."""
+def make_reset_code(actor: Actor, user_id: UUID, *, reason: str, is_required: bool = False) -> NewResetCode:
+    """Make a reset code, which is as good as the password; with `is_required` logins need it from now on."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.MAKE_RESET_CODE)
+        if is_required:
+            services.require_password_reset(user_id)
+        made = services.make_reset_code(user_id)
+        append(actor, Action.MAKE_RESET_CODE, user_id=user_id, reason=reason)
+    return made
+
+
+def change_password(actor: Actor, current: Credentials, encoded: str, *, reason: str) -> int:
+    """Give the account another password, of this hash. Returns how many of its sessions ended."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, current.id, Action.CHANGE_PASSWORD)
+        ended = services.replace_password(current, encoded, kept=None)
+        append(actor, Action.CHANGE_PASSWORD, user_id=current.id, reason=reason)
+    return ended
+
+
+def create_staff(actor: Actor, username: str, encoded: str, display_name: str, *, reason: str) -> User:
+    """Make an account for the admin, with a password of this hash. A superuser gives it rights."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        user = services.create_account(username, encoded, display_name, is_staff=True)
+        append(actor, Action.CREATE_STAFF, user_id=user.pk, reason=reason)
+    return user
+
+
+def make_invite(actor: Actor, uses: int, life: timedelta, *, note: str = "", reason: str = "") -> str:
+    """Make an invite. Returns its code, which is told this once."""
+    reason = checked_reason(actor, reason, is_needed=False)
+    with transaction.atomic():
+        made = services.make_invite(uses, life, note)
+        append(actor, Action.MAKE_INVITE, target=f"invite {made.id}, {uses} uses", reason=reason)
+    return made.code
+
+
+def end_invite(actor: Actor, invite_id: int, *, reason: str) -> bool:
+    """Let the invite expire now. Whether it was in force."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        is_ended = bool(services.end_invites([invite_id]))
+        if is_ended:
+            append(actor, Action.END_INVITE, target=f"invite {invite_id}", reason=reason)
+    return is_ended
+
+
+def note_done(actor: Actor, action: Action, *, user_id: UUID | None = None, target: str = "") -> None:
+    """Append an entry of something that only read, or that was done in transactions of its own."""
+    with transaction.atomic():
+        append(actor, action, user_id=user_id, target=target)
+
+
+def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:
+    """`reason` without outer white space; staff must give one. Raises ``ConstructError(VALIDATION_FAILED)``."""
     checked = checked_prose("reason", reason, REASON_CHARS)
-    if is_needed and not checked:
+    if is_needed and not checked and actor.kind is AuditEntry.ActorKind.STAFF:
         raise invalid("reason", "Give a reason.")
     return checked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.folding import fold
 from accounts.models import User
@@ -19,6 +19,11 @@ def find_user(username: str) -> User:
     if user is None:
         raise CommandError("There is no account of this name.")
     return user
+
+
+def add_reason(parser: CommandParser) -> None:
+    """``--reason``, for the audit."""
+    parser.add_argument("--reason", default="", help="Why, for the audit.")
 
 
 def ask_password() -> str:

@@ -6,6 +6,7 @@ What a code is, says :mod:`accounts.services.codes`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import F, QuerySet
@@ -18,14 +19,22 @@ from construct_site.errors import ConstructError, ErrorCode
 _CODES = CodeKind("construct_invite_", b"construct.invite")
 
 
-def make_invite(uses: int, life: timedelta, note: str = "") -> str:
-    """Make an invite for `uses` registrations within `life`. Returns its code, which is told this once."""
+@dataclass(frozen=True, slots=True)
+class NewInvite:
+    """An invite, whose code is shown this once."""
+
+    code: str = field(repr=False)
+    id: int
+
+
+def make_invite(uses: int, life: timedelta, note: str = "") -> NewInvite:
+    """Make an invite for `uses` registrations within `life`."""
     code = _CODES.make()
     now = timezone.now()
-    Invite.objects.create(
+    invite = Invite.objects.create(
         digest=_CODES.digest(code), uses_left=uses, created_at=now, expires_at=now + life, note=note
     )
-    return code
+    return NewInvite(code, invite.pk)
 
 
 def check_invite(code: str) -> None:

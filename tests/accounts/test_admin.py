@@ -278,7 +278,7 @@ def test_staff_approve_accounts_and_their_sockets_hear_of_it(
 
 
 def test_invites_are_shown_without_their_codes_and_ended(root: Client) -> None:
-    code = make_invite(2, timedelta(days=1), "for the choir")
+    code = make_invite(2, timedelta(days=1), "for the choir").code
     invite = Invite.objects.get()
     page = root.get(INVITES).content.decode()
     assert "for the choir" in page

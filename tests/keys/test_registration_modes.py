@@ -54,7 +54,7 @@ async def test_closed_nobody_registers(settings: Settings) -> None:
 @with_limiter
 async def test_an_invite_is_asked_for_and_its_one_use_lets_one_in(settings: Settings) -> None:
     choose(settings, "invite")
-    code = await run_in_database_thread(make_invite, 1, DAY)
+    code = (await run_in_database_thread(make_invite, 1, DAY)).code
     assert (await Api().post("register", registration())).refusal == (403, "INVITE_REQUIRED")
     wrong = registration(inviteCode=code[:-4] + "----")
     assert (await Api().post("register", wrong)).refusal == (403, "INVALID_INVITE")
@@ -67,7 +67,7 @@ async def test_an_invite_is_asked_for_and_its_one_use_lets_one_in(settings: Sett
 async def test_a_registration_that_fails_later_gives_the_use_back(settings: Settings) -> None:
     await register("alice")
     choose(settings, "invite")
-    code = await run_in_database_thread(make_invite, 1, DAY)
+    code = (await run_in_database_thread(make_invite, 1, DAY)).code
     taken = await Api().post("register", registration("ALICE", inviteCode=code))
     assert taken.refusal == (409, "USERNAME_TAKEN")
     await register("bob", inviteCode=code)
@@ -86,7 +86,7 @@ async def test_a_registration_that_is_refused_at_once_uses_nothing(
     settings: Settings, changes: dict[str, str], code: str
 ) -> None:
     choose(settings, "invite")
-    invite_code = await run_in_database_thread(make_invite, 1, DAY)
+    invite_code = (await run_in_database_thread(make_invite, 1, DAY)).code
     body = registration(inviteCode=invite_code) | changes
     assert (await Api().post("register", body)).refusal == (422, code)
     await register("alice", inviteCode=invite_code)
@@ -112,7 +112,7 @@ def register_two_at_once(**brought: Any) -> set[str]:
 
 
 def test_of_two_at_once_the_last_use_lets_one_in() -> None:
-    outcomes = register_two_at_once(invite_code=make_invite(1, DAY))
+    outcomes = register_two_at_once(invite_code=make_invite(1, DAY).code)
     assert outcomes == {User.objects.get().username, "INVALID_INVITE"}
     assert Invite.objects.get().uses_left == 0
 
@@ -179,7 +179,7 @@ class TestWork:
 
 
 def test_an_invite_that_ended_lets_nobody_in_and_goes() -> None:
-    code = make_invite(5, DAY)
+    code = make_invite(5, DAY).code
     assert end_invites([Invite.objects.get().pk]) == 1
     with pytest.raises(ConstructError) as refused:
         register_account("alice", "argon2$hash", "alice", KeyOwner().bundle(), HOME, code)

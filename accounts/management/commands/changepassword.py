@@ -5,8 +5,10 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import ask_password, find_user
-from accounts.services import Credentials, check_new_password, replace_password
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason, ask_password, find_user
+from accounts.services import Credentials, check_new_password
 from construct_site.errors import ConstructError
 
 
@@ -20,14 +22,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
+        add_reason(parser)
 
-    def handle(self, *_args: Any, username: str, **_options: Any) -> None:
+    def handle(self, *_args: Any, username: str, reason: str, **_options: Any) -> None:
         user = find_user(username)
         password = ask_password()
         try:
             check_new_password(password, user.username)
             current = Credentials(user.pk, user.password, user.is_active)
-            ended = replace_password(current, make_password(password), kept=None)
+            ended = acts.change_password(OPERATOR, current, make_password(password), reason=reason)
         except ConstructError as error:
             raise CommandError(error.text) from None
         self.stdout.write(f"The password is changed. {ended} sessions ended.")

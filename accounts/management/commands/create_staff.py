@@ -5,8 +5,10 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import ask_password
-from accounts.services import check_registration, create_account
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason, ask_password
+from accounts.services import check_registration
 from construct_site.errors import ConstructError
 
 
@@ -15,12 +17,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
+        add_reason(parser)
 
-    def handle(self, *_args: Any, username: str, **_options: Any) -> None:
+    def handle(self, *_args: Any, username: str, reason: str, **_options: Any) -> None:
         password = ask_password()
         try:
             name = check_registration(username, password, None)
-            create_account(username, make_password(password), name, is_staff=True)
+            acts.create_staff(OPERATOR, username, make_password(password), name, reason=reason)
         except ConstructError as error:
             raise CommandError(error.text) from None
         self.stdout.write("The account is made. A superuser gives it rights in the admin.")

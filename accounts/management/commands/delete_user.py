@@ -4,8 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import find_user
-from accounts.services import delete_user
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason, find_user
+from construct_site.errors import ConstructError
 
 
 class Command(BaseCommand):
@@ -14,12 +16,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
+        add_reason(parser)
 
-    def handle(self, *_args: Any, username: str, yes: bool, **_options: Any) -> None:
+    def handle(self, *_args: Any, username: str, yes: bool, reason: str, **_options: Any) -> None:
         user = find_user(username)
         if not yes and not _confirms(user.username):
             raise CommandError("Nothing was deleted.")
-        delete_user(user)
+        try:
+            acts.delete(OPERATOR, user.pk, reason=reason)
+        except ConstructError as error:
+            raise CommandError(error.text) from None
         self.stdout.write("The account is deleted.")
 
 

@@ -7,8 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason
 from accounts.models import INVITE_NOTE_CHARS
-from accounts.services import make_invite
+from construct_site.errors import ConstructError
 
 USES = range(1, 100_000 + 1)
 DAYS = range(1, 3650 + 1)
@@ -21,10 +24,15 @@ class Command(BaseCommand):
         parser.add_argument("--uses", type=int, default=1, help="registrations that it lets through (1)")
         parser.add_argument("--days", type=int, default=7, help="days after which it expires (7)")
         parser.add_argument("--note", default="", help="for whom it is, shown in the admin")
+        add_reason(parser)
 
-    def handle(self, *_args: Any, uses: int, days: int, note: str, **_options: Any) -> None:
+    def handle(self, *_args: Any, uses: int, days: int, note: str, reason: str, **_options: Any) -> None:
         if uses not in USES or days not in DAYS:
             raise CommandError(f"--uses goes from 1 to {USES[-1]}, --days from 1 to {DAYS[-1]}.")
         if len(note) > INVITE_NOTE_CHARS:
             raise CommandError(f"--note has at most {INVITE_NOTE_CHARS} characters.")
-        self.stdout.write(make_invite(uses, timedelta(days=days), note))
+        try:
+            code = acts.make_invite(OPERATOR, uses, timedelta(days=days), note=note, reason=reason)
+        except ConstructError as error:
+            raise CommandError(error.text) from None
+        self.stdout.write(code)

@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import find_user
-from accounts.services import make_reset_code, require_password_reset
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason, find_user
 from construct_site.errors import ConstructError
 
 
@@ -20,13 +21,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--require", action="store_true", help="End all sessions and refuse logins until it is redeemed."
         )
+        add_reason(parser)
 
-    def handle(self, *_args: Any, username: str, require: bool, **_options: Any) -> None:
+    def handle(self, *_args: Any, username: str, require: bool, reason: str, **_options: Any) -> None:
         user = find_user(username)
         try:
-            if require:
-                require_password_reset(user.pk)
-            made = make_reset_code(user.pk)
+            made = acts.make_reset_code(OPERATOR, user.pk, is_required=require, reason=reason)
         except ConstructError as error:
             # Deleted just now.
             raise CommandError(error.text) from None

@@ -5,8 +5,10 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import find_user
-from accounts.services import revoke_sessions
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
+from accounts.management.operators import add_reason, find_user
+from construct_site.errors import ConstructError
 
 
 class Command(BaseCommand):
@@ -15,10 +17,17 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
         parser.add_argument("--id", type=UUID, dest="session_id", help="Of one session, as listed.")
+        add_reason(parser)
 
-    def handle(self, *_args: Any, username: str, session_id: UUID | None, **_options: Any) -> None:
+    def handle(
+        self, *_args: Any, username: str, session_id: UUID | None, reason: str, **_options: Any
+    ) -> None:
         chosen = None if session_id is None else [session_id]
-        revoked = revoke_sessions(find_user(username).pk, chosen)
+        user = find_user(username)
+        try:
+            revoked = acts.revoke_sessions(OPERATOR, user.pk, session_ids=chosen, reason=reason)
+        except ConstructError as error:
+            raise CommandError(error.text) from None
         if chosen and not revoked:
             raise CommandError("The account has no such session, or it has ended.")
         self.stdout.write(f"{revoked} sessions revoked.")

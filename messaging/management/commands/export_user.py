@@ -9,6 +9,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.actions import Action
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
 from accounts.management.operators import find_user
 from construct_site.errors import ConstructError
 from messaging.export import export_user
@@ -25,7 +28,9 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, username: str, output: Path | None, **_options: Any) -> None:
         try:
-            exported = export_user(find_user(username).pk, is_for_owner=False)
+            user = find_user(username)
+            exported = export_user(user.pk, is_for_owner=False)
+            acts.note_done(OPERATOR, Action.EXPORT_USER, user_id=user.pk)
         except ConstructError as error:
             raise CommandError(error.text) from None
         # ASCII alone: what people and their clients wrote moves no cursor of the terminal.

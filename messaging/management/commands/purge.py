@@ -5,6 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from accounts.audit.actions import Action
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
 from messaging.housekeeping import expire_mailbox, purge_accounts
 
 
@@ -16,4 +19,6 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now = timezone.now()
-        self.stdout.write(f"{expire_mailbox(now) + purge_accounts(now)} rows deleted.")
+        rows = expire_mailbox(now) + purge_accounts(now)
+        acts.note_done(OPERATOR, Action.PURGE, target=f"{rows} rows")
+        self.stdout.write(f"{rows} rows deleted.")

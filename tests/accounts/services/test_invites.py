@@ -33,7 +33,7 @@ def is_refused(code: str) -> bool:
 
 def test_an_invite_is_good_until_its_time_is_over() -> None:
     with time_machine.travel(NOON, tick=False) as clock:
-        code = make_invite(5, DAY)
+        code = make_invite(5, DAY).code
         clock.shift(DAY - MOMENT)
         assert not is_refused(code)
         assert Invite.objects.get().uses_left == 4
@@ -45,7 +45,7 @@ def test_an_invite_is_good_until_its_time_is_over() -> None:
 def test_what_expired_goes_and_the_others_stay_also_when_used_up() -> None:
     with time_machine.travel(NOON, tick=False):
         make_invite(1, DAY, "short")
-        use_invite(make_invite(1, 2 * DAY, "used up"))
+        use_invite(make_invite(1, 2 * DAY, "used up").code)
     assert purge_invites(NOON + DAY - MOMENT) == 0
     assert purge_invites(NOON + DAY) == 1
     assert Invite.objects.get().note == "used up"

@@ -168,7 +168,7 @@ class TestRedeeming:
         settings.SECRET_KEY = secret
         wrong = good[:-4] + "----"
         other = [
-            make_invite(1, DAY),
+            make_invite(1, DAY).code,
             log_in().token,
             good.upper(),
             good + " ",

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import transaction
 
 from accounts.audit.actions import Action
-from accounts.audit.chain import OPERATOR, append
+from accounts.audit.chain import OPERATOR
 from accounts.audit.models import AuditEntry
+from accounts.desk import acts
 
 
 class Command(BaseCommand):
@@ -26,8 +26,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, after: int, details: bool, **_options: Any) -> None:
         for line in lines(after, with_details=details):
             self.stdout.write(line)
-        with transaction.atomic():
-            append(OPERATOR, Action.EXPORT_AUDIT)
+        acts.note_done(OPERATOR, Action.EXPORT_AUDIT)
 
 
 def lines(after: int, *, with_details: bool) -> Iterator[str]:
