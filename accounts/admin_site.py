@@ -1,24 +1,32 @@
-"""The admin's site: Django's, with passwords judged and changed by the services."""
+"""The admin's site: passwords are checked, judged and changed by the services, and a second factor is asked for."""
 
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
-from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminPasswordChangeForm
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
+from unfold.forms import AdminOwnPasswordChangeForm
+from unfold.sites import UnfoldAdminSite
 
 from accounts.authentication import change_password
+from accounts.desk.sign_in import StaffSignInForm, is_current, peer_of
 from accounts.models import User
 from accounts.peers import Peer
+from accounts.second_factor.services import record_sign_in, standing_of
+from accounts.second_factor.views import EnrolView, StatusView, VerifyView
 from construct_site.errors import ConstructError, ErrorCode
 
+_COMPLETE = "construct_complete"
+"""Of a request: whose sign-in was found complete."""
 
-class StaffPasswordForm(AdminPasswordChangeForm):
+
+class StaffPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc] # unfold carries no types
     """Django's form. The service judges and changes at once, so a valid form has changed the password."""
 
     user: User
@@ -32,7 +40,7 @@ class StaffPasswordForm(AdminPasswordChangeForm):
         return str(self.cleaned_data["old_password"])
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
             try:
                 async_to_sync(change_password)(
@@ -57,14 +65,51 @@ class StaffPasswordView(PasswordChangeView):
     form_class = StaffPasswordForm
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        # A request that comes another way than by ASGI (Django's test client's) tells nothing of its peer.
-        scope = getattr(self.request, "scope", {})
-        return {**super().get_form_kwargs(), "peer": Peer.from_scope(scope)}
+        return {**super().get_form_kwargs(), "peer": peer_of(self.request)}
 
 
-class StaffAdminSite(AdminSite):
-    site_header = site_title = "Construct"
+class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no types
+    """Open to staff whose sign-in is current and complete: the password, and the second factor where one is needed."""
+
     index_title = "Administration"
+    login_form = StaffSignInForm
+
+    def extra_urls(self) -> list[URLPattern]:
+        pages = (
+            ("second-factor/", StatusView, "second_factor"),
+            ("second-factor/set-up/", EnrolView, "second_factor_enrol"),
+            ("second-factor/verify/", VerifyView, "second_factor_verify"),
+        )
+        return [path(route, view.as_view(site=self), name=name) for route, view, name in pages]
+
+    def gave_password(self, request: HttpRequest) -> bool:
+        """Whether this browser's sign-in is one of staff, and current. More may be asked for."""
+        return bool(super().has_permission(request)) and is_current(request)
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        if not self.gave_password(request):
+            return False
+        user = cast("User", request.user)
+        # Asked several times for each page.
+        if vars(request).get(_COMPLETE) == user.pk:
+            return True
+        is_verified = getattr(user, "otp_device", None) is not None
+        if is_complete := is_verified or not standing_of(user.pk).is_required:
+            vars(request)[_COMPLETE] = user.pk
+        return is_complete
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        if request.method == "GET" and self.gave_password(request) and not self.has_permission(request):
+            asked = "verify" if standing_of(cast("User", request.user).pk).has_one else "enrol"
+            address = reverse(f"admin:second_factor_{asked}", current_app=self.name)
+            following = request.GET.get(REDIRECT_FIELD_NAME)
+            query = f"?{urlencode({REDIRECT_FIELD_NAME: following})}" if following else ""
+            return HttpResponseRedirect(address + query)
+        answer = cast("HttpResponseBase", super().login(request, extra_context))
+        is_signed_in = request.method == "POST" and isinstance(answer, HttpResponseRedirect)
+        if is_signed_in and self.has_permission(request):
+            record_sign_in(cast("User", request.user).pk)
+        return answer
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     class _ModelAdmin(admin.ModelAdmin[Shown], Generic[Shown]): ...
 
 else:
-    # Django's class takes no type argument at run time.
-    class _ModelAdmin(admin.ModelAdmin):
+    from unfold.admin import ModelAdmin
+
+    # It takes no type argument at run time.
+    class _ModelAdmin(ModelAdmin):
         def __class_getitem__(cls, _model):
             return cls
 
 
 class TypedModelAdmin(_ModelAdmin[Shown]):
-    """``ModelAdmin`` that can be written with its model: ``TypedModelAdmin[User]``."""
+    """Unfold's ``ModelAdmin``, written with its model: ``TypedModelAdmin[User]``."""
 
 
 class ReadOnlyAdmin(TypedModelAdmin[Shown]):

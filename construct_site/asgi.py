@@ -22,6 +22,7 @@ django_application = get_asgi_application()
 
 from accounts.peers import Peer  # noqa: E402 - the apps are loaded now
 from construct_site import checks  # noqa: E402
+from construct_site.admin_path import ADMIN_EXTENSION  # noqa: E402
 from construct_site.bounded import Bounded  # noqa: E402
 from construct_site.health import LIVE_PATH, READY_PATH, Health  # noqa: E402
 from construct_site.server import sole  # noqa: E402
@@ -37,7 +38,11 @@ SOCKET_PATHS = frozenset({"/", "/ws", "/ws/"})
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
     """Whoever asks for health is answered before Django: also under a foreign Host, and with no thread free."""
-    answer = health if scope["path"] in (LIVE_PATH, READY_PATH) else pages
+    # The admin's own listener serves the admin alone.
+    is_health = scope["path"] in (LIVE_PATH, READY_PATH) and ADMIN_EXTENSION not in scope.get(
+        "extensions", {}
+    )
+    answer = health if is_health else pages
     await answer(scope, receive, send)
 
 

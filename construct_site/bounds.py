@@ -16,6 +16,8 @@ POSITIVE = (
     "registration_work_s",
     "session_s",
     "sessions_per_user",
+    "staff_session_s",
+    "staff_idle_s",
     "password_hash_passes",
     "password_hash_threads",
     "frame_bytes",

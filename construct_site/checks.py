@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from construct_site.bounds import number_problems
+from construct_site.bounds import PORT_MAX, number_problems
 from construct_site.env import DEVELOPMENT_MARK, Config, variable
 from construct_site.proxies import hold_everybody, read_networks
 
@@ -32,6 +32,8 @@ _OWASP_ARGON2ID = ((46 * 1024, 1), (19 * 1024, 2), (12 * 1024, 3), (9 * 1024, 4)
 _CONFIRM_WITHOUT_PONG_MIN_S = 60
 """A dead peer takes writes for about 50 s: what is younger is not known to have arrived."""
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_ADMIN_PATH = re.compile(r"([a-z0-9_-]+/)+")
+_TAKEN_PATHS = ("api/", "static/", "ws/", "health/")
 _ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://({_HOST_NAME.pattern})(:[0-9]+)?", re.IGNORECASE)
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _SQLITE_FULL = 2
@@ -44,6 +46,7 @@ def problems(config: Config) -> list[str]:
     return [
         *_address_problems(config),
         *number_problems(config),
+        *_admin_problems(config),
         *_key_shape_problems(config),
         *of_environment(config),
     ]
@@ -125,6 +128,28 @@ def _proxy_problems(config: Config) -> Iterator[str]:
             yield f"{name} must not hold every address: anybody could then write where they come from."
 
 
+def _admin_problems(config: Config) -> Iterator[str]:
+    path = config.admin_path
+    if not _ADMIN_PATH.fullmatch(path):
+        yield f"{variable('admin_path')} must be words of a-z, 0-9, _ and -, each with a slash behind it: desk/."
+    elif path.startswith(_TAKEN_PATHS):
+        yield f"{variable('admin_path')} must not begin with {', '.join(_TAKEN_PATHS)}: that is taken."
+    try:
+        address = config.admin_address
+    except ValueError:
+        yield f"{variable('admin_listen')} must be an address and a port, such as 127.0.0.1:3001."
+        return
+    if address is None:
+        return
+    host, port = address
+    if not 0 < port <= PORT_MAX:
+        yield f"{variable('admin_listen')} must hold a port from 1 to {PORT_MAX}."
+    if port == config.port:
+        yield f"{variable('admin_listen')} must have another port than {variable('port')}."
+    if not config.production and not is_loopback(host) and not config.expose_development:
+        yield f"{variable('admin_listen')} is not a loopback address; say {variable('expose_development')}=yes."
+
+
 def _keys(config: Config) -> dict[str, list[str]]:
     """The keys of 32 bytes by field, as they were given."""
     return {
@@ -155,6 +180,12 @@ def _production_problems(config: Config) -> Iterator[str]:
         yield (
             f"{variable('registration')}=open takes accounts without number while {variable('limits')}=off; "
             "choose another mode."
+        )
+    if not config.requires_second_factor and not config.staff_second_factor_confirmed:
+        confirmation = f"{variable('staff_second_factor_confirmed')}=yes"
+        yield (
+            f"{variable('staff_second_factor')}=optional lets staff sign in with a password alone; "
+            f"say {confirmation} if that is meant."
         )
     memory_kib, passes = config.password_hash_memory_kib, config.password_hash_passes
     if not any(memory_kib >= memory and passes >= count for memory, count in _OWASP_ARGON2ID):

@@ -29,8 +29,10 @@ _WORDS = {
     "ack_presence": ("on", "off"),
     "registration": ("open", "invite", "approval", "closed"),
     "search": ("off", "exact", "substring"),
+    "staff_second_factor": ("required", "optional", "production"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
+DEFAULT_ADMIN_PATH = "admin/"
 DEVELOPMENT_MARK = b"development-only"
 """The first 16 bytes of every key made for development: production recognises and refuses them."""
 
@@ -133,6 +135,25 @@ class Config:
     report_s: int = _setting(365 * 86400, "How long a report about a user is kept.")
     prekey_stale_s: int = _setting(30 * 86400, "Age at which a signed prekey is marked stale.")
 
+    # Staff
+    admin_path: str = _setting(
+        DEFAULT_ADMIN_PATH, "Path of the admin: words of a-z, 0-9, `_` and `-`, each with a slash behind it."
+    )
+    admin_listen: str = _setting(
+        "",
+        "Address and port (`127.0.0.1:3001`) on which the admin is served, and nowhere else; empty: with the rest.",
+    )
+    staff_second_factor: str = _setting(
+        "production",
+        "Whether staff need a second factor to sign in: `required`, `optional` (who has one is asked for it), or "
+        "`production` (required there, optional in development).",
+    )
+    staff_second_factor_confirmed: bool = _setting(
+        False, "Production takes `CONSTRUCT_STAFF_SECOND_FACTOR=optional` only with this."
+    )
+    staff_session_s: int = _setting(8 * 3600, "Longest life of a sign-in to the admin.")
+    staff_idle_s: int = _setting(3600, "Time without a page of the admin after which a sign-in to it ends.")
+
     # Socket
     frame_bytes: int = _setting(128 * 1024, "Largest frame that is read.")
     transport_frame_bytes: int = _setting(
@@ -223,6 +244,22 @@ class Config:
     @property
     def limits_on(self) -> bool:
         return self.limits == "on"
+
+    @property
+    def requires_second_factor(self) -> bool:
+        return self.staff_second_factor == "required" or (
+            self.staff_second_factor == "production" and self.production
+        )
+
+    @property
+    def admin_address(self) -> tuple[str, int] | None:
+        """Host and port of the admin's own listener. None if it has none; raises ValueError if it is not readable."""
+        if not self.admin_listen:
+            return None
+        host, _, port = self.admin_listen.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("an address, a colon and a port are needed")
+        return host, int(port)
 
     @property
     def tells_presence(self) -> bool:

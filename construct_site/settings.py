@@ -25,12 +25,15 @@ INSTALLED_APPS = [
     "accounts",
     "accounts.audit",
     "accounts.moderation",
+    "accounts.second_factor",
     "keys",
     "messaging",
     "channels",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    # Before the admin: its templates and files take the place of Django's.
+    "unfold.apps.BasicAppConfig",
     "accounts.admin_config.StaffAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -39,12 +42,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "construct_site.admin_path.AdminMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -111,6 +116,7 @@ CHANNEL_LAYERS: dict[str, Any] = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL, LOGIN_REDIRECT_URL = "admin:login", "admin:index"
 AUTHENTICATION_BACKENDS = ["accounts.backends.StaffBackend"]
 PASSWORD_HASHERS = ["accounts.passwords.OwaspArgon2Hasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -145,6 +151,33 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Construct",
+    "SITE_HEADER": "Construct",
+    "SITE_SYMBOL": "forum",
+    "SHOW_VIEW_ON_SITE": False,
+    # At a listener of its own there is no other page.
+    "SITE_URL": None if CONSTRUCT.admin_listen else "/",
+    "ACCOUNT": {"navigation": "accounts.desk.navigation.account_links"},
+    "SIDEBAR": {"navigation": "accounts.desk.navigation.navigation"},
+    "COLORS": {
+        # Around #0b5a7a, the colour of the server's own pages.
+        "primary": {
+            "50": "oklch(97% .013 230)",
+            "100": "oklch(94% .026 230)",
+            "200": "oklch(88% .05 230)",
+            "300": "oklch(80% .08 230)",
+            "400": "oklch(71% .1 230)",
+            "500": "oklch(60% .1 230)",
+            "600": "oklch(47% .085 230)",
+            "700": "oklch(42% .08 230)",
+            "800": "oklch(37% .07 230)",
+            "900": "oklch(32% .06 230)",
+            "950": "oklch(24% .05 230)",
+        },
+    },
+}
+
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -160,7 +193,12 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 # TLS ends at the proxy: what arrives here is http, what browsers name is https.
 CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in CONSTRUCT.hosts]
+# Only the admin has cookies. Both lives of a sign-in are counted on the server (accounts/desk/sign_in.py).
+SESSION_COOKIE_NAME = "construct_staff"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"/{CONSTRUCT.admin_path}"
+SESSION_COOKIE_AGE = CONSTRUCT.staff_session_s
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = CONSTRUCT.production
 X_FRAME_OPTIONS = "DENY"
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from construct_site.env import REPOSITORY
+from construct_site.env import DEFAULT_ADMIN_PATH, REPOSITORY
 
 _PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION: str = _PROJECT["version"]
@@ -24,7 +24,13 @@ def index(request: HttpRequest) -> HttpResponse:
     """What this server is and where its socket is."""
     # In production TLS ends at the proxy: the request that arrives here is never secure itself.
     scheme = "wss" if settings.CONSTRUCT.production or request.is_secure() else "ws"
-    facts = {"socket": f"{scheme}://{request.get_host()}/", "version": VERSION}
+    facts = {
+        "socket": f"{scheme}://{request.get_host()}/",
+        "version": VERSION,
+        # Who moved the admin elsewhere does not want it told.
+        "shows_admin": settings.CONSTRUCT.admin_path == DEFAULT_ADMIN_PATH
+        and not settings.CONSTRUCT.admin_listen,
+    }
     return _page(render(request, "index.html", facts))
 
 

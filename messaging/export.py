@@ -22,6 +22,8 @@ from accounts.authentication import check_password
 from accounts.models import FormerName, Invite, UsedChallenge
 from accounts.moderation.sections import REPORTS
 from accounts.peers import Peer
+from accounts.second_factor.models import RecoveryCode
+from accounts.second_factor.sections import SECOND_FACTOR
 from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS, SUSPENSIONS
 from accounts.services import Grant
 from construct_site.database import one_snapshot, run_in_database_thread
@@ -45,6 +47,7 @@ SECTIONS: tuple[Section, ...] = (
     REPORTS,
     ADMIN_HISTORY,
     AUDIT,
+    SECOND_FACTOR,
 )
 NOT_TOLD: Mapping[type[Model], str] = {
     Invite: "codes; who registered with which one is not stored",
@@ -52,6 +55,7 @@ NOT_TOLD: Mapping[type[Model], str] = {
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
     AuditHead: "where the audit ends",
+    RecoveryCode: "keyed hashes of codes that staff were handed, ten each",
 }
 """Models without a section, with the reason; ``docs/operating.md`` gives both."""
 

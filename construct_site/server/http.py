@@ -124,6 +124,14 @@ class LimitedWebRequest(WebRequest):  # type: ignore[misc] # daphne carries no t
             _refuse(self.channel, code)
 
 
+class AdminWebRequest(LimitedWebRequest):
+    """A request at the admin's own listener, which has no socket."""
+
+    def process(self) -> None:
+        self.requestHeaders.removeHeader(b"upgrade")
+        super().process()
+
+
 def _refuse(channel: Any, code: ErrorCode) -> None:
     status, body = ERRORS[code].http_status, error_content(code)
     channel.transport.write(

@@ -12,8 +12,11 @@ class CannotServe(Exception):
     """The address cannot be listened on, or the application failed to start."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens on `host` and `port`; 0 lets the system choose one. Raises :class:`CannotServe`."""
+def bind(host: str, port: int, named_by: str = "HOST and PORT") -> socket.socket:
+    """A socket that listens on `host` and `port`; 0 lets the system choose one.
+
+    Raises :class:`CannotServe`, with the variables that the address is `named_by`.
+    """
     host = host.strip("[]")
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -22,7 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotServe(f"HOST and PORT cannot be listened on: {error.strerror}") from None
+        raise CannotServe(f"{named_by} cannot be listened on: {error.strerror}") from None
     return listener
 
 

@@ -11,15 +11,17 @@ from functools import partial
 from typing import Any
 
 import structlog
+from daphne.http_protocol import HTTPFactory, WebRequest
 from daphne.server import Server
 from django.conf import settings
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from construct_site.admin_path import ADMIN_EXTENSION
 from construct_site.env import Config
 from construct_site.health import DRAINING_EXTENSION
 from construct_site.logs import describe_error
-from construct_site.server.http import LimitedChannel, LimitedWebRequest
+from construct_site.server.http import AdminWebRequest, LimitedChannel, LimitedWebRequest
 from construct_site.server.listening import CannotServe
 from construct_site.server.websocket import (
     DIRECT_EXTENSION,
@@ -56,6 +58,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         config: Config,
         listen: Callable[[], socket.socket],
         on_listening: Callable[[str, int], None],
+        listen_for_admin: Callable[[], socket.socket] | None = None,
     ) -> None:
         super().__init__(
             application=application,
@@ -71,6 +74,7 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
         self.endpoints: list[str] = []
         self._config = config
         self._take_socket = listen
+        self._take_admin_socket = listen_for_admin
         self._on_listening = on_listening
         self._ports: list[Any] = []
         self._lifespan = _Lifespan(application, self._on_started, self._fail)
@@ -93,24 +97,29 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
             failByDrop=False,
             closeHandshakeTimeout=_CLOSE_HANDSHAKE_S,
         )
-        self.http_factory.protocol = LimitedChannel
-        self.http_factory.timeOut = self._config.http_arrival_s
-        build = self.http_factory.buildProtocol
-        self.http_factory.buildProtocol = partial(_build_limited, build)
-        self._listen()
+        self._listen(self._take_socket, self.http_factory, LimitedWebRequest)
+        if self._take_admin_socket:
+            self._listen(self._take_admin_socket, HTTPFactory(self), AdminWebRequest)
         reactor.callWhenRunning(self._lifespan.start)
 
-    def _listen(self) -> None:
+    def _listen(
+        self, take_socket: Callable[[], socket.socket], factory: Any, requests: type[WebRequest]
+    ) -> None:
         """Accept from the socket, which others may share: at the end it is closed here, never shut down."""
-        with self._take_socket() as listener:
+        factory.protocol = LimitedChannel
+        factory.timeOut = self._config.http_arrival_s
+        factory.buildProtocol = partial(_build_limited, factory.buildProtocol, requests)
+        with take_socket() as listener:
             listener.setblocking(False)
-            self.listen_success(
-                reactor.adoptStreamPort(listener.fileno(), listener.family, self.http_factory)
-            )
+            self.listen_success(reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
         if not isinstance(protocol, ConstructWebSocketProtocol):
-            scope |= {"extensions": {DRAINING_EXTENSION: {}} if self._is_draining else {}}
+            extensions = {
+                DRAINING_EXTENSION: self._is_draining,
+                ADMIN_EXTENSION: isinstance(protocol, AdminWebRequest),
+            }
+            scope |= {"extensions": {name: {} for name, holds in extensions.items() if holds}}
             return super().create_application(protocol, scope)
         scope |= {
             "asgi": {"version": "3.0"},
@@ -143,9 +152,8 @@ class ConstructServer(Server):  # type: ignore[misc] # daphne carries no types
 
     def _on_started(self) -> None:
         """Only now are connections and signals answered: the reactor runs and the application is up."""
-        for port in self._ports:
-            address = port.getHost()
-            self._on_listening(address.host, address.port)
+        address = self._ports[0].getHost()
+        self._on_listening(address.host, address.port)
 
     def kill_all_applications(self) -> Deferred[None]:
         """Called by Twisted before it stops: no new connections, 1012 to those that are, the end."""
@@ -212,9 +220,9 @@ def _may_drain(protocol: Any) -> bool:
     )
 
 
-def _build_limited(build: Callable[[Any], Any], address: Any) -> Any:
+def _build_limited(build: Callable[[Any], Any], requests: type[WebRequest], address: Any) -> Any:
     channel = build(address)
-    channel.requestFactory = LimitedWebRequest
+    channel.requestFactory = requests
     return channel
 
 
@@ -265,12 +273,15 @@ def _settle_garbage_collector() -> None:
 
 
 def run(
-    application: Application, listen: Callable[[], socket.socket], on_listening: Callable[[str, int], None]
+    application: Application,
+    listen: Callable[[], socket.socket],
+    on_listening: Callable[[str, int], None],
+    listen_for_admin: Callable[[], socket.socket] | None = None,
 ) -> None:
     """Serve on the socket of `listen` until told to stop; `on_listening` is told its host and port.
 
-    `listen` is called last, `on_listening` once the application has started. Raises
-    :class:`CannotServe`, also for `listen`.
+    `listen` is called last, `on_listening` once the application has started. What comes to the
+    socket of `listen_for_admin` is marked so in its scope. Raises :class:`CannotServe`, also for both.
     """
     _settle_garbage_collector()
-    ConstructServer(application, settings.CONSTRUCT, listen, on_listening).run()
+    ConstructServer(application, settings.CONSTRUCT, listen, on_listening, listen_for_admin).run()

@@ -74,10 +74,12 @@ class Supervisor:
         *,
         drain_s: float,
         on_ready: Callable[[], None],
+        admin_listener: socket.socket | None = None,
     ) -> None:
-        """`command` starts a worker, as :meth:`Worker.start` says. `listener` is closed at the end."""
+        """`command` starts a worker, as :meth:`Worker.start` says. The listeners are closed at the end."""
         self._command = command
         self._listener = listener
+        self._admin_listener = admin_listener
         self._count = count
         self._kill_after_s = drain_s + KILL_AFTER_DRAIN_S
         self._on_ready = on_ready
@@ -99,6 +101,8 @@ class Supervisor:
         finally:
             # New connections are refused as soon as the workers let go of the socket as well.
             self._listener.close()
+            if self._admin_listener:
+                self._admin_listener.close()
             ended_in_order = await self._end(list(self._living))
             os.close(self._held_fd)
             os.close(self._lifeline_fd)
@@ -141,7 +145,8 @@ class Supervisor:
     async def _start(self) -> Worker | None:
         """A new worker that serves. None, and a line in the log, if there is none to be had."""
         try:
-            worker = Worker.start(self._command, self._listener.fileno(), self._lifeline_fd)
+            admin_fd = self._admin_listener.fileno() if self._admin_listener else None
+            worker = Worker.start(self._command, self._listener.fileno(), self._lifeline_fd, admin_fd)
         except OSError as error:
             log.error("a worker could not be started", error=describe_error(error))
             return None

@@ -1,6 +1,7 @@
 """A worker process and the descriptors that tie it to its supervisor, seen from both sides.
 
 * ``--fd``: the listening socket, from which all workers accept.
+* ``--admin-fd``: the admin's own listening socket, where it has one, shared in the same way.
 * ``--ready-fd``: the write end of a pipe into which the worker says once that it serves.
 * ``--lifeline-fd``: the read end of a pipe that only the supervisor holds open. Its end
   means that the supervisor is gone, however it died; the worker then ends as on SIGTERM.
@@ -34,14 +35,18 @@ class Worker:
         self._begin = time.monotonic()
 
     @classmethod
-    def start(cls, command: Sequence[str], listening_fd: int, lifeline_fd: int) -> Worker:
-        """Start `command` with the three descriptors as arguments behind its own. Raises OSError.
+    def start(
+        cls, command: Sequence[str], listening_fd: int, lifeline_fd: int, admin_fd: int | None = None
+    ) -> Worker:
+        """Start `command` with the descriptors as arguments behind its own. Raises OSError.
 
         It is in a process group of its own: what a terminal sends to all on Ctrl-C
         reaches the supervisor alone, which passes it on once.
         """
         ready_fd, says_ready_fd = os.pipe()
         given = {"--fd": listening_fd, "--ready-fd": says_ready_fd, "--lifeline-fd": lifeline_fd}
+        if admin_fd is not None:
+            given["--admin-fd"] = admin_fd
         try:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 [*command, *(f"{name}={fd}" for name, fd in given.items())],

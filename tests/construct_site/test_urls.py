@@ -7,11 +7,14 @@ import tomllib
 from html.parser import HTMLParser
 
 import pytest
-from django.test import Client
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from accounts.models import User
 from construct_site.env import REPOSITORY
+from construct_site.limits import get_limiter
 from tests.construct_site.conftest import Amounts
 
 PASSWORD = "long enough for staff"
@@ -151,15 +154,15 @@ def test_the_admin_asks_for_a_login(client: Client) -> None:
     assert not OUTSIDE.search(page)
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
-def test_staff_can_log_in_with_a_browser(scheme: str, secure: bool) -> None:
+async def test_staff_can_log_in_with_a_browser(scheme: str, secure: bool) -> None:
     """As browsers post: with the page's origin, or ``null`` if the page's policy is to send no referrer at all."""
-    User.objects.create_superuser("root", PASSWORD)
-    browser = Client(enforce_csrf_checks=True, headers={"host": "localhost:3000"})
-    form = browser.get("/admin/login/", secure=secure)
+    await sync_to_async(User.objects.create_superuser)("root", PASSWORD)
+    browser = AsyncClient(enforce_csrf_checks=True)
+    form = await browser.get("/admin/login/", secure=secure)
     hides_origin = form["Referrer-Policy"] == "no-referrer"
-    answer = browser.post(
+    answer = await browser.post(
         "/admin/login/?next=/admin/",
         {
             "username": "root",
@@ -167,9 +170,12 @@ def test_staff_can_log_in_with_a_browser(scheme: str, secure: bool) -> None:
             "csrfmiddlewaretoken": browser.cookies["csrftoken"].value,
         },
         secure=secure,
-        headers={"origin": "null" if hides_origin else f"{scheme}://localhost:3000"},
+        headers={"origin": "null" if hides_origin else f"{scheme}://testserver"},
     )
     assert (answer.status_code, answer.headers.get("Location")) == (302, "/admin/")
+    await get_limiter().close()
+    # Django's test client leaves its thread's connection open.
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.mark.django_db

@@ -29,6 +29,7 @@ from construct_site.server.listening import CannotServe, bind, inherited
 from construct_site.server.sole import refuse_second_process
 from construct_site.server.supervisor import Supervisor, WorkersFailed
 
+Listen = Callable[[], socket.socket]
 WORKERS_MAX = 64
 _WORKER = (sys.executable, str(REPOSITORY / "manage.py"), "serve")
 
@@ -55,6 +56,7 @@ class Command(BaseCommand):
             help="listen on this inherited descriptor, a listening TCP socket, in place of HOST and PORT",
         )
         # What a supervisor gives its workers.
+        parser.add_argument("--admin-fd", type=int, help=SUPPRESS)
         parser.add_argument("--ready-fd", type=int, help=SUPPRESS)
         parser.add_argument("--lifeline-fd", type=int, help=SUPPRESS)
 
@@ -67,6 +69,7 @@ class Command(BaseCommand):
             listen, judged = _source(config, options["fd"])
             checks.refuse_unsafe(judged)
             _refuse_unheard_workers(config, workers)
+            listen_for_admin = _admin_source(config, options["admin_fd"])
             sole_use = _prepare_database(config, migrate=options["migrate"])
         except (CannotServe, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
@@ -80,23 +83,26 @@ class Command(BaseCommand):
         with sole_use:
             try:
                 if workers > 1:
-                    self._supervise(config, listen(), workers)
+                    admin_listener = listen_for_admin() if listen_for_admin else None
+                    self._supervise(config, listen(), admin_listener, workers)
                 else:
-                    self._serve(listen, options["ready_fd"])
+                    self._serve(listen, listen_for_admin, options["ready_fd"])
             except (CannotServe, WorkersFailed) as error:
                 raise CommandError(str(error)) from None
 
-    def _serve(self, listen: Callable[[], socket.socket], ready_fd: int | None) -> None:
+    def _serve(self, listen: Listen, listen_for_admin: Listen | None, ready_fd: int | None) -> None:
         # Imported here: only now is this process a server.
         from construct_site.asgi import application
         from construct_site.server import server
 
         if ready_fd is None:
-            server.run(application, listen, self._say_where)
+            server.run(application, listen, self._say_where, listen_for_admin)
         else:
-            server.run(application, listen, lambda _host, _port: worker.say_ready(ready_fd))
+            server.run(application, listen, lambda _host, _port: worker.say_ready(ready_fd), listen_for_admin)
 
-    def _supervise(self, config: Config, listener: socket.socket, workers: int) -> None:
+    def _supervise(
+        self, config: Config, listener: socket.socket, admin_listener: socket.socket | None, workers: int
+    ) -> None:
         for database in connections.all():
             if isinstance(database, PostgreSQLConnection):
                 database.close_pool()
@@ -107,12 +113,16 @@ class Command(BaseCommand):
             workers,
             drain_s=config.drain_s,
             on_ready=partial(self._say_where, host, port),
+            admin_listener=admin_listener,
         )
         asyncio.run(supervisor.run())
 
     def _say_where(self, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         self.stdout.write(f"Construct serves http://{shown}:{port} and ws://{shown}:{port}")
+        config: Config = settings.CONSTRUCT
+        if config.admin_listen:
+            self.stdout.write(f"The admin is at http://{config.admin_listen}/{config.admin_path}")
         self.stdout.flush()
 
 
@@ -122,7 +132,17 @@ def _number_of_workers(text: str) -> int:
     return int(text)
 
 
-def _source(config: Config, fd: int | None) -> tuple[Callable[[], socket.socket], Config]:
+def _admin_source(config: Config, fd: int | None) -> Listen | None:
+    """What gives the socket of the admin's own listener; None if it has none. Raises ``CannotServe``."""
+    if config.admin_address is None:
+        return None
+    if fd is not None:
+        listener = inherited(fd)
+        return lambda: listener
+    return partial(bind, *config.admin_address, variable("admin_listen"))
+
+
+def _source(config: Config, fd: int | None) -> tuple[Listen, Config]:
     """What gives the socket to listen on, and the configuration as it is to be judged: with that address."""
     if fd is None:
         return partial(bind, config.host, config.port), config

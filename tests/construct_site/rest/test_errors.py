@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.middleware.common import CommonMiddleware
 from django.test import Client
 from pytest_django import Settings
@@ -26,7 +27,8 @@ def staff_cookie() -> str:
     """The Cookie header of a superuser who is logged into the admin."""
     browser = Client()
     browser.force_login(User.objects.create_superuser("root", PASSWORD))
-    return f"sessionid={browser.cookies['sessionid'].value}"
+    name = settings.SESSION_COOKIE_NAME
+    return f"{name}={browser.cookies[name].value}"
 
 
 class TestBody:
