@@ -23,6 +23,7 @@ CLIENT_LABEL_CHARS = 64
 INVITE_NOTE_CHARS = 200
 PUBLIC_REASON_CHARS = 200
 INTERNAL_REASON_CHARS = 500
+NOTE_CHARS = 2000
 
 
 class UserManager(BaseUserManager["User"]):
@@ -168,6 +169,18 @@ class Suspension(models.Model):
 
     def __str__(self) -> str:
         return f"suspension {self.pk}"
+
+
+class StaffNote(models.Model):
+    """What one of the staff wrote about an account, for the staff. It goes with the account."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="staff_notes")
+    author_id = models.UUIDField()
+    text = models.CharField(max_length=NOTE_CHARS)
+    written_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"note {self.pk}"
 
 
 class FormerName(models.Model):

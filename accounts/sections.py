@@ -9,7 +9,7 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.db.models import Manager, QuerySet
 from rest_framework import serializers
 
-from accounts.models import ResetCode, Session, Suspension, User
+from accounts.models import ResetCode, Session, StaffNote, Suspension, User
 from accounts.rest.payloads import ProfileAnswer
 from accounts.services import addresses
 from construct_site.errors import ConstructError, ErrorCode
@@ -101,6 +101,18 @@ class SuspensionsExport(Payload):
     newest = SuspensionExport(many=True, help_text=f"The newest {NEWEST} of them.")
 
 
+class StaffNoteExport(Payload):
+    """That one of the staff wrote something down about the account."""
+
+    written = UnixSeconds(source="written_at", help_text="Unix seconds.")
+
+
+class StaffNotesExport(Payload):
+    """Notes of the staff, which are theirs."""
+
+    newest = StaffNoteExport(many=True, help_text=f"The newest {NEWEST} of them.")
+
+
 class ResetCodeExport(Payload):
     """A code with which another password can be set; null: there is none."""
 
@@ -139,6 +151,10 @@ def _read_sessions(user_id: UUID) -> dict[str, object]:
 
 def _read_suspensions(user_id: UUID) -> dict[str, object]:
     return {"newest": Suspension.objects.filter(user=user_id).order_by("-begun_at", "pk")[:NEWEST]}
+
+
+def _read_staff_notes(user_id: UUID) -> dict[str, object]:
+    return {"newest": StaffNote.objects.filter(user=user_id).order_by("-written_at", "-pk")[:NEWEST]}
 
 
 def _read_reset_code(user_id: UUID) -> ResetCode | None:
@@ -182,6 +198,19 @@ SESSIONS = Section(
                 "token_digest": "a hash of the token, which the client holds",
                 "address_digest": "a keyed hash of the address, which is told itself where it is kept",
             },
+        ),
+    ),
+)
+STAFF_NOTES = Section(
+    "staffNotes",
+    StaffNotesExport,
+    _read_staff_notes,
+    (
+        Table(
+            StaffNote,
+            StaffNoteExport,
+            owner="user",
+            withheld={"author_id": _ABOUT_OTHERS, "text": "words of the staff to the staff"},
         ),
     ),
 )

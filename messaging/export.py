@@ -24,7 +24,7 @@ from accounts.moderation.sections import REPORTS
 from accounts.peers import Peer
 from accounts.second_factor.models import RecoveryCode
 from accounts.second_factor.sections import SECOND_FACTOR
-from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS, SUSPENSIONS
+from accounts.sections import ACCOUNT, ADMIN_HISTORY, RESET_CODE, SESSIONS, STAFF_NOTES, SUSPENSIONS
 from accounts.services import Grant
 from construct_site.database import one_snapshot, run_in_database_thread
 from construct_site.export import Section
@@ -41,6 +41,7 @@ SECTIONS: tuple[Section, ...] = (
     SESSIONS,
     RESET_CODE,
     SUSPENSIONS,
+    STAFF_NOTES,
     KEYS,
     CONTACTS,
     MAILBOX,

@@ -10,7 +10,8 @@ Sessions are locked before the account and the audit's end last (see
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from accounts import services
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
 from accounts.audit.models import REASON_CHARS, AuditEntry
-from accounts.models import Suspension, User
+from accounts.models import NOTE_CHARS, StaffNote, Suspension, User
 from accounts.services import Credentials, NewResetCode
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ConstructError, ErrorCode
@@ -186,6 +187,32 @@ def note_done(actor: Actor, action: Action, *, user_id: UUID | None = None, targ
     """Append an entry of something that only read, or that was done in transactions of its own."""
     with transaction.atomic():
         append(actor, action, user_id=user_id, target=target)
+
+
+def add_note(actor: Actor, user_id: UUID, text: str) -> StaffNote:
+    """Write a note about the account, for the staff. Of who is one of the staff alone."""
+    checked = checked_prose("text", text, NOTE_CHARS)
+    if not checked:
+        raise invalid("text", "Write something.")
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.ADD_NOTE)
+        if actor.id is None:
+            raise ConstructError(ErrorCode.FORBIDDEN)
+        note = services.add_note(user_id, actor.id, checked)
+        append(actor, Action.ADD_NOTE, user_id=user_id, target=f"note {note.pk}")
+    return note
+
+
+def edit_profile(actor: Actor, user_id: UUID, changes: Mapping[str, object], *, reason: str) -> None:
+    """Change fields of the account's profile, by the rules of its owner's own changes."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.EDIT_PROFILE)
+        before = asdict(services.read_profile(user_id))
+        after = asdict(services.update_profile(user_id, changes))
+        changed = {name: (before[name], after[name]) for name in changes if before[name] != after[name]}
+        if changed:
+            append(actor, Action.EDIT_PROFILE, user_id=user_id, reason=reason, changes=changed)
 
 
 def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:

@@ -22,6 +22,7 @@ from accounts.services.lifecycle import (
     update_account,
 )
 from accounts.services.matching import FoundUser
+from accounts.services.notes import add_note
 from accounts.services.profile import Profile, read_profile, update_profile
 from accounts.services.reset_codes import (
     FoundResetCode,
@@ -61,6 +62,7 @@ __all__ = [
     "SessionFacts",
     "SessionIdentity",
     "Work",
+    "add_note",
     "address_is_known",
     "approve_account",
     "approved_users",

@@ -1,0 +1,79 @@
+"""The forms of acts: each asks for a reason. What is judged here is judged by the services again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.audit.models import REASON_CHARS
+from accounts.models import PUBLIC_REASON_CHARS, USERNAME_CHARS
+
+_DAYS = {"1": "1 day", "3": "3 days", "7": "7 days", "30": "30 days", "90": "90 days", "": "until it is lifted"}
+
+
+class ReasonForm(forms.Form):
+    """A reason, for the staff and the audit."""
+
+    reason = forms.CharField(
+        max_length=REASON_CHARS,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="For the staff and the audit; the account's owner does not see it.",
+    )
+
+
+class ApprovalForm(ReasonForm):
+    """The one act that needs no reason."""
+
+    reason = forms.CharField(
+        max_length=REASON_CHARS, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+
+
+class SuspensionForm(ReasonForm):
+    days = forms.ChoiceField(
+        label="For", choices=list(_DAYS.items()), required=False, widget=UnfoldAdminSelectWidget
+    )
+    public_reason = forms.CharField(
+        max_length=PUBLIC_REASON_CHARS,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The account's owner is told this, and the end.",
+    )
+    field_order = ("days", "public_reason", "reason")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        days = cleaned.get("days")
+        return {**cleaned, "ends_at": timezone.now() + timedelta(days=int(days)) if days else None}
+
+
+class RenamingForm(ReasonForm):
+    username = forms.CharField(
+        label="New username", max_length=USERNAME_CHARS, widget=UnfoldAdminTextInputWidget
+    )
+    field_order = ("username", "reason")
+
+
+class LimitsForm(ReasonForm):
+    messages_per_hour = forms.IntegerField(
+        min_value=0,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Empty: the server's limit. 0: the account may not send.",
+    )
+    field_order = ("messages_per_hour", "reason")
+
+
+class NoteForm(forms.Form):
+    """A note about an account, for the staff."""
+
+    text = forms.CharField(max_length=2000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))

@@ -1,0 +1,283 @@
+"""Pages of acts, and what a user's page shows of the account itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from accounts.audit.chain import Actor
+from accounts.audit.models import AuditEntry
+from accounts.desk import acts
+from accounts.desk.permissions import May
+from accounts.desk.registry import ACTS, PANELS, Cell, Link, Panel, UserAct, register_act, register_panel
+from accounts.desk.forms import ApprovalForm, NoteForm, RenamingForm, SuspensionForm
+from accounts.models import Session, StaffNote, Suspension, User
+from construct_site.errors import ConstructError
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite
+
+MANY = 100
+"""Accounts that one act is done to at once."""
+SHOWN = 10
+"""Rows of a panel."""
+_USERS = "admin:accounts_user_changelist"
+_USER = "admin:accounts_user_change"
+
+
+def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
+    """The form of an act for the accounts ``?ids=``, and the act, for each in a transaction of its own."""
+    act = ACTS.get(name)
+    if act is None:
+        raise Http404
+    if not request.user.has_perm(act.permission):
+        raise PermissionDenied
+    users = _chosen(request, act)
+    form = act.form(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        refusals = _perform(act, Actor.staff(cast("User", request.user).pk), users, form.cleaned_data)
+        done = len(users) - len(refusals)
+        if done:
+            messages.success(request, f"{act.label}: done for {done} of {len(users)}.")
+        for text in refusals:
+            messages.error(request, text)
+        return HttpResponseRedirect(_afterwards(users))
+    context = {**site.each_context(request), "title": act.label, "act": act, "users": users, "form": form}
+    return TemplateResponse(request, "desk/act.html", context)
+
+
+def _chosen(request: HttpRequest, act: UserAct) -> list[User]:
+    texts = request.GET.get("ids", "").split(",")
+    if len(texts) > (MANY if act.is_for_many else 1):
+        raise Http404
+    try:
+        ids = [UUID(text) for text in texts]
+    except ValueError:
+        raise Http404 from None
+    users = list(User.objects.filter(pk__in=ids).order_by("username_folded"))
+    if not users:
+        raise Http404
+    return users
+
+
+def _perform(act: UserAct, actor: Actor, users: Iterable[User], data: dict[str, object]) -> list[str]:
+    """What was refused, for whom and why."""
+    refusals = []
+    for user in users:
+        try:
+            act.perform(actor, user.pk, data)
+        except ConstructError as error:
+            fields = "; ".join(sentence for each in (error.fields or {}).values() for sentence in each)
+            refusals.append(f"{user.username}: {fields or error.text}")
+    return refusals
+
+
+def _afterwards(users: list[User]) -> str:
+    if len(users) == 1 and User.objects.filter(pk=users[0].pk).exists():
+        return reverse(_USER, args=[users[0].pk])
+    return reverse(_USERS)
+
+
+def acts_on(request: HttpRequest, user: User) -> list[Link]:
+    """The acts that this staff member may do, as the links of a user's page."""
+    return [
+        Link(act.label, f"{reverse('admin:user_act', args=[act.name])}?ids={user.pk}")
+        for act in ACTS.values()
+        if request.user.has_perm(act.permission)
+    ]
+
+
+def panels_of(request: HttpRequest, user: User) -> list[Panel]:
+    return [source.read(user.pk) for source in PANELS if request.user.has_perm(source.permission)]
+
+
+# What accounts know of a user
+
+
+def shown_time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M}" if at else "–"
+
+
+def names_of(user_ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
+    """Links to the pages of these people; who is gone is an id. One query."""
+    ids = {user_id for user_id in user_ids if user_id}
+    found = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
+    return {
+        user_id: Link(found[user_id], reverse(_USER, args=[user_id])) if user_id in found else str(user_id)
+        for user_id in ids
+    }
+
+
+def _sessions(user_id: UUID) -> Panel:
+    newest = Session.objects.filter(user=user_id).order_by("-created_at")[:SHOWN]
+    return Panel(
+        "Sessions",
+        ("Client", "Opened", "Last used, to the hour", "Expires", "Revoked"),
+        [
+            (
+                session.client_label or "–",
+                shown_time(session.created_at),
+                shown_time(session.last_used_at),
+                shown_time(session.expires_at),
+                shown_time(session.revoked_at),
+            )
+            for session in newest
+        ],
+        Link("All", f"{reverse('admin:accounts_session_changelist')}?user__id__exact={user_id}"),
+    )
+
+
+def _suspensions(user_id: UUID) -> Panel:
+    newest = Suspension.objects.filter(user=user_id).order_by("-begun_at")[:SHOWN]
+    return Panel(
+        "Suspensions",
+        ("Begun", "Ends", "Ended", "Told to the owner", "Reason"),
+        [
+            (
+                shown_time(each.begun_at),
+                shown_time(each.ends_at),
+                shown_time(each.ended_at),
+                each.public_reason or "–",
+                each.internal_reason,
+            )
+            for each in newest
+        ],
+    )
+
+
+def _notes(user_id: UUID) -> Panel:
+    newest = list(StaffNote.objects.filter(user=user_id).order_by("-written_at", "-pk")[:SHOWN])
+    authors = names_of(note.author_id for note in newest)
+    rows = [(shown_time(note.written_at), authors[note.author_id], note.text) for note in newest]
+    return Panel("Notes", ("Written", "By", "Note"), rows)
+
+
+def _audit(user_id: UUID) -> Panel:
+    newest = list(AuditEntry.objects.filter(user_id=user_id).order_by("-number")[:SHOWN])
+    actors = names_of(entry.actor_id for entry in newest)
+    return Panel(
+        "What staff did",
+        ("When", "Who", "Act", "Of", "Reason"),
+        [
+            (
+                shown_time(entry.at),
+                actors.get(entry.actor_id, entry.actor_kind),
+                entry.action.replace("_", " "),
+                entry.target,
+                entry.reason,
+            )
+            for entry in newest
+        ],
+        Link("All", f"{reverse('admin:audit_auditentry_changelist')}?user_id={user_id}"),
+    )
+
+
+def register() -> None:
+    """What accounts show and offer."""
+    register_panel(10, "accounts.view_user", _suspensions)
+    register_panel(20, "accounts.view_user", _notes)
+    register_panel(30, "accounts.view_session", _sessions)
+    register_panel(90, "audit.view_auditentry", _audit)
+    for act in (
+        UserAct(
+            "suspend",
+            "Suspend",
+            "The account's sockets close at once, and it cannot be used until the end or until the suspension is "
+            "lifted. Its sessions and its waiting messages stay.",
+            May.SUSPEND_USER,
+            lambda actor, user_id, data: acts.suspend(
+                actor,
+                user_id,
+                reason=data["reason"],
+                public_reason=data["public_reason"],
+                ends_at=data["ends_at"],
+            ),
+            SuspensionForm,
+        ),
+        UserAct(
+            "lift-suspension",
+            "Lift the suspension",
+            "The account can be used again; its sessions go on.",
+            May.SUSPEND_USER,
+            lambda actor, user_id, data: acts.lift_suspension(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "revoke-sessions",
+            "Revoke all sessions",
+            "Every client has to log in again.",
+            May.REVOKE_SESSIONS,
+            lambda actor, user_id, data: acts.revoke_sessions(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "require-password-reset",
+            "Force a password reset",
+            "All sessions end, and logins are refused until a reset code is redeemed, which an operator makes.",
+            May.REQUIRE_PASSWORD_RESET,
+            lambda actor, user_id, data: acts.require_password_reset(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "rename",
+            "Rename",
+            "For an offensive name. The former one rests, so that nobody else takes it.",
+            May.RENAME_USER,
+            lambda actor, user_id, data: acts.rename(
+                actor, user_id, data["username"], reason=data["reason"]
+            ),
+            RenamingForm,
+            is_for_many=False,
+        ),
+        UserAct(
+            "hide",
+            "Hide from searches",
+            "Searches do not find the account, and its owner cannot change that.",
+            May.HIDE_USER,
+            lambda actor, user_id, data: acts.hide_from_search(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "show",
+            "Show in searches",
+            "The account's owner may let searches find it again.",
+            May.HIDE_USER,
+            lambda actor, user_id, data: acts.show_in_search(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "approve",
+            "Approve",
+            "A new account may send and be found.",
+            May.APPROVE_USER,
+            lambda actor, user_id, data: acts.approve(actor, user_id, reason=data["reason"]),
+            ApprovalForm,
+        ),
+        UserAct(
+            "refuse",
+            "Refuse",
+            "A new account that waits for approval is deleted.",
+            May.APPROVE_USER,
+            lambda actor, user_id, data: acts.refuse(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "note",
+            "Write a note",
+            "For the staff. It goes with the account.",
+            May.ADD_NOTE,
+            lambda actor, user_id, data: acts.add_note(actor, user_id, data["text"]),
+            NoteForm,
+            is_for_many=False,
+        ),
+        UserAct(
+            "delete",
+            "Delete",
+            "The account goes for good, with its sessions, keys and waiting messages. Its name rests.",
+            May.DELETE_USER,
+            lambda actor, user_id, data: acts.delete(actor, user_id, reason=data["reason"]),
+        ),
+    ):
+        register_act(act)

@@ -1,0 +1,77 @@
+"""What a user's page in the admin shows and offers. Each app registers its part when it is loaded.
+
+The pages stand in :mod:`accounts.desk.pages`; what apps above accounts know of a user
+(keys, the mailbox) comes from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+
+from accounts.audit.chain import Actor
+from accounts.desk.forms import ReasonForm
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cell that leads to a page of the admin."""
+
+    text: str
+    address: str
+
+
+Cell = str | int | bool | Link
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A table on a user's page."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell | object]]
+    more: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PanelSource:
+    """Reads a panel of a user, in a fixed number of queries."""
+
+    order: int
+    permission: str
+    read: Callable[[UUID], Panel]
+
+
+@dataclass(frozen=True, slots=True)
+class UserAct:
+    """Something that staff do to an account, or to several, one after the other."""
+
+    name: str
+    """Of its address: ``suspend``."""
+    label: str
+    explanation: str
+    """What it does and to whom, above the form."""
+    permission: str
+    perform: Callable[[Actor, UUID, Mapping[str, Any]], object]
+    """With the form's data. Raises ``ConstructError``."""
+    form: type[forms.Form] = ReasonForm
+    is_for_many: bool = True
+    """It can be done to several accounts at once."""
+
+
+PANELS: list[PanelSource] = []
+ACTS: dict[str, UserAct] = {}
+
+
+def register_panel(order: int, permission: str, read: Callable[[UUID], Panel]) -> None:
+    PANELS.append(PanelSource(order, permission, read))
+    PANELS.sort(key=lambda source: source.order)
+
+
+def register_act(act: UserAct) -> None:
+    ACTS[act.name] = act
