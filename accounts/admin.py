@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.contrib import admin, messages
@@ -15,9 +15,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import services
+from accounts.audit.chain import Actor
+from accounts.desk.permissions import May
 from accounts.folding import fold
 from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
+from accounts.second_factor import services as second_factor
 from accounts.services.rules import checked_display_name
 from construct_site.errors import ConstructError
 
@@ -56,7 +59,7 @@ class UserAdmin(TypedModelAdmin[User]):
     search_fields = ("username_folded", "display_name_folded")
     ordering = ("username_folded",)
     readonly_fields = ("id", "username", "created_at", "last_seen_on", "is_approved", "must_reset_password")
-    actions = ("approve",)
+    actions = ("approve", "remove_second_factor")
     filter_horizontal = tuple(sorted(RELATIONS))
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
@@ -64,10 +67,24 @@ class UserAdmin(TypedModelAdmin[User]):
         ("Access", {"fields": ("is_active", "is_approved", "must_reset_password", *PRIVILEGES)}),
     )
 
-    @admin.action(description="Approve selected accounts", permissions=["change"])
+    @admin.action(description="Approve selected accounts", permissions=["approve"])
     def approve(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         approved = sum(services.approve_account(user.pk) for user in queryset)
         messages.success(request, f"Accounts approved: {approved}.")
+
+    @admin.action(description="Remove second factor", permissions=["remove_second_factor"])
+    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Of others alone: who has one's browser for a moment must not take it away."""
+        actor = cast("User", request.user)
+        others = queryset.exclude(pk=actor.pk)
+        removed = sum(second_factor.remove(Actor.staff(actor.pk), user.pk) for user in others)
+        messages.success(request, f"Second factors removed: {removed}.")
+
+    def has_approve_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(May.APPROVE_USER)
+
+    def has_remove_second_factor_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
@@ -139,7 +156,7 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
         messages.success(request, f"Sessions revoked: {changed}.")
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_session")
+        return request.user.has_perm(May.REVOKE_SESSIONS)
 
 
 @admin.register(Invite)
@@ -158,7 +175,7 @@ class InviteAdmin(ReadOnlyAdmin[Invite]):
         messages.success(request, f"Invites ended: {ended}.")
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_invite")
+        return request.user.has_perm(May.END_INVITE)
 
 
 admin.site.unregister(Group)
