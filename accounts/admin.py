@@ -1,29 +1,40 @@
-"""Accounts and sessions in the admin. Rules live in :mod:`accounts.services`; secrets are shown nowhere."""
+"""Accounts, sessions and invites in the admin: shown here, and changed by the acts of :mod:`accounts.desk`.
+
+Only superusers edit something on a page itself: who of the staff may do what.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts import services
+from accounts.desk import acts
+from accounts.desk.forms import InviteForm, reason_field
+from accounts.desk.lists import MANY, BoundedPaginator, actor_of, ask_and_act
+from accounts.desk.pages import act_page, acts_on, panels_of
+from accounts.desk.permissions import May
+from accounts.desk.registry import ACTS
 from accounts.folding import fold
 from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
-from accounts.services.rules import checked_display_name
-from construct_site.errors import ConstructError
+from accounts.second_factor import services as second_factor
 
-RELATIONS = {"groups", "user_permissions"}
-STATES = ("is_active", "is_approved", "is_hidden", "must_reset_password")
-PRIVILEGES = ("is_staff", "is_superuser", *sorted(RELATIONS))
+PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 if TYPE_CHECKING:
     UserModelForm = forms.ModelForm[User]
@@ -31,81 +42,158 @@ else:
     UserModelForm = forms.ModelForm
 
 
-class UserForm(UserModelForm):
-    def clean_display_name(self) -> str:
-        try:
-            return checked_display_name(self.cleaned_data["display_name"])
-        except ConstructError as error:
-            raise ValidationError(error.text) from None
+class RightsForm(UserModelForm):
+    reason = reason_field()
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Each is served by an index of the accounts that it finds, which are few."""
+
+    title = "state"
+    parameter_name = "state"
+    _STATES = {
+        "suspended": ("Suspended", {"is_active": False}),
+        "pending": ("Waiting for approval", {"is_approved": False}),
+        "hidden": ("Hidden from searches", {"is_hidden": True}),
+        "reset": ("Password reset required", {"must_reset_password": True}),
+        "staff": ("Staff", {"is_staff": True}),
+    }
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, title) for name, (title, _) in self._STATES.items()]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        _, condition = self._STATES.get(self.value() or "", ("", {}))
+        return queryset.filter(**condition)
 
 
 @admin.register(User)
 class UserAdmin(TypedModelAdmin[User]):
-    """Profiles can be edited and accounts removed; they are made by registration alone."""
+    """Accounts are made by registration and go by an act; only superusers edit here, and rights alone."""
 
-    form = UserForm
-    list_display = (
+    form = RightsForm
+    list_display = ("username", "display_name", "created_at", "last_seen_on", *("is_active", "is_approved"))
+    list_filter = (StateFilter,)
+    search_fields = ("username_folded",)
+    search_help_text = "The beginning of a username or display name, or an id."
+    ordering = ("username_folded",)
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    readonly_fields = (
+        "id",
         "username",
-        "display_name",
         "created_at",
         "last_seen_on",
+        "display_name",
+        "bio",
+        "avatar_url",
+        "discoverable",
         "is_active",
         "is_approved",
-        "is_staff",
+        "is_hidden",
+        "must_reset_password",
     )
-    list_filter = ("is_active", "is_approved", "is_staff", "discoverable", "created_at")
-    search_fields = ("username_folded", "display_name_folded")
-    ordering = ("username_folded",)
-    readonly_fields = ("id", "username", "created_at", "last_seen_on", *STATES)
-    actions = ("approve",)
-    filter_horizontal = tuple(sorted(RELATIONS))
+    actions = ("remove_second_factor",)
+    filter_horizontal = ("groups", "user_permissions")
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
         ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
-        ("Access", {"fields": (*STATES, *PRIVILEGES)}),
+        ("State", {"fields": ("is_active", "is_approved", "is_hidden", "must_reset_password")}),
+        ("Rights", {"fields": (*PRIVILEGES, "reason")}),
     )
 
-    @admin.action(description="Approve selected accounts", permissions=["change"])
-    def approve(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        approved = sum(services.approve_account(user.pk) for user in queryset)
-        messages.success(request, f"Accounts approved: {approved}.")
+    # What staff do
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(partial(act_page, site=self.admin_site))
+        return [path("act/<slug:name>/", page, name="user_act"), *super().get_urls()]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Django's, and those of the desk that are done to many."""
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        for act in ACTS.values():
+            if act.is_for_many and request.user.has_perm(act.permission):
+                actions[act.name] = (_opener(act.name), act.name, act.label)
+        return actions
+
+    @admin.action(description="Remove second factor", permissions=["remove_second_factor"])
+    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Of others alone: who has one's browser for a moment must not take it away."""
+        actor = actor_of(request)
+        others = queryset.exclude(pk=cast("User", request.user).pk)
+        removed = sum(second_factor.remove(actor, user.pk) for user in others)
+        messages.success(request, f"Second factors removed: {removed}.")
+
+    def has_remove_second_factor_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    # What is shown
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+    def has_change_permission(self, request: HttpRequest, _obj: User | None = None) -> bool:
+        """Who could give rights could give them to themselves: that is for superusers."""
+        return _is_superuser(request)
 
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+    def has_delete_permission(self, _request: HttpRequest, _obj: User | None = None) -> bool:
+        return False
 
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Who could give privileges could give them to themselves: that is for superusers."""
-        fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if _is_superuser(request) else (*fields, *PRIVILEGES)
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        return shown if _is_superuser(request) else shown[:-1]
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+        self, _request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
-        return super().get_search_results(request, queryset, fold(search_term))
+        if not search_term:
+            return queryset, False
+        try:
+            return queryset.filter(pk=UUID(search_term)), False
+        except ValueError:
+            beginning = fold(search_term)
+        is_named = Q(username_folded__startswith=beginning) | Q(display_name_folded__startswith=beginning)
+        return queryset.filter(is_named), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        user = self.get_object(request, object_id)
+        shown: dict[str, Any] = {}
+        if user is not None and self.has_view_permission(request, user):
+            shown = {"acts": acts_on(request, user), "panels": panels_of(request, user)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+
+    # Rights
 
     def save_model(self, _request: HttpRequest, obj: User, form: Any, _change: bool) -> None:
-        services.update_account(obj, set(form.changed_data) - RELATIONS)
+        form.rights_before = acts.rights_of(obj.pk)
+        services.update_account(obj, set(form.changed_data) & {"is_staff", "is_superuser"})
 
-    def get_deleted_objects(
-        self, objs: Iterable[User], request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """Name the accounts alone: what they own goes with them, and can be thousands of rows."""
-        users = list(objs)
-        refused = {"account of a superuser" for user in users if not _may_touch(request, user)}
-        return [str(user) for user in users], {"users": len(users)}, refused, []
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        acts.note_rights(
+            actor_of(request), form.instance.pk, form.rights_before, reason=form.cleaned_data["reason"]
+        )
 
-    def delete_model(self, _request: HttpRequest, obj: User) -> None:
-        services.delete_user(obj)
 
-    def delete_queryset(self, _request: HttpRequest, queryset: QuerySet[User]) -> None:
-        for user in queryset:
-            services.delete_user(user)
+def _opener(name: str) -> Callable[[Any, HttpRequest, QuerySet[User]], HttpResponse | None]:
+    """An action that opens the act's page for the selected accounts."""
+
+    def open_page(_admin: Any, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        ids = [str(user_id) for user_id in queryset.values_list("pk", flat=True)[: MANY + 1]]
+        if len(ids) > MANY:
+            messages.error(request, f"At most {MANY} accounts at once.")
+            return None
+        return HttpResponseRedirect(f"{reverse('admin:user_act', args=[name])}?ids={','.join(ids)}")
+
+    return open_page
 
 
 class LiveFilter(admin.SimpleListFilter):
@@ -127,39 +215,80 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
     """Sessions can be seen and revoked."""
 
     list_display = ("user", "client_label", "created_at", "last_used_at", "expires_at", "revoked_at")
-    list_filter = (LiveFilter, "created_at")
+    list_filter = (LiveFilter,)
     list_select_related = ("user",)
-    search_fields = ("user__username_folded", "client_label")
+    search_fields = ("user__username_folded",)
+    search_help_text = "A username, or a user's id."
     ordering = ("-created_at",)
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
     fields = ("id", *list_display)
     actions = ("revoke",)
 
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Session], search_term: str
+    ) -> tuple[QuerySet[Session], bool]:
+        return _of_user(queryset, search_term), False
+
     @admin.action(description="Revoke selected sessions", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
-        changed = sum(services.revoke_sessions(session.user_id, [session.pk]) for session in queryset)
-        messages.success(request, f"Sessions revoked: {changed}.")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Session]) -> TemplateResponse | None:
+        return ask_and_act(
+            self,
+            request,
+            queryset,
+            name="revoke",
+            label="Revoke sessions",
+            act=lambda actor, session, reason: acts.revoke_sessions(
+                actor, session.user_id, reason=reason, session_ids=[session.pk]
+            ),
+        )
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_session")
+        return request.user.has_perm(May.REVOKE_SESSIONS)
 
 
 @admin.register(Invite)
 class InviteAdmin(ReadOnlyAdmin[Invite]):
-    """Invites can be seen, without their codes, and ended; ``manage.py make_invite`` makes them."""
+    """Invites can be made, seen without their codes, and ended."""
 
     list_display = ("__str__", "note", "uses_left", "created_at", "expires_at")
     search_fields = ("note",)
     ordering = ("-created_at",)
+    paginator = BoundedPaginator
+    show_full_result_count = False
     fields = ("note", "uses_left", "created_at", "expires_at")
     actions = ("end",)
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(May.MAKE_INVITE)
+
+    def add_view(self, request: HttpRequest, *_arguments: Any, **_options: Any) -> HttpResponse:
+        """Make an invite. Its code is on the page that answers, and nowhere else."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = InviteForm(request.POST if request.method == "POST" else None)
+        context = {**self.admin_site.each_context(request), "title": "Make an invite", "opts": self.opts}
+        if request.method == "POST" and form.is_valid():
+            data = form.cleaned_data
+            life = timedelta(days=data["days"])
+            code = acts.make_invite(actor_of(request), data["uses"], life, note=data["note"])
+            context |= {"code": code, "uses": data["uses"]}
+        return TemplateResponse(request, "desk/invite.html", {**context, "form": form})
+
     @admin.action(description="End selected invites", permissions=["end"])
-    def end(self, request: HttpRequest, queryset: QuerySet[Invite]) -> None:
-        ended = services.end_invites(queryset.values_list("pk", flat=True))
-        messages.success(request, f"Invites ended: {ended}.")
+    def end(self, request: HttpRequest, queryset: QuerySet[Invite]) -> TemplateResponse | None:
+        return ask_and_act(
+            self,
+            request,
+            queryset,
+            name="end",
+            label="End invites",
+            act=lambda actor, invite, reason: acts.end_invite(actor, invite.pk, reason=reason),
+        )
 
     def has_end_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("accounts.change_invite")
+        return request.user.has_perm(May.END_INVITE)
 
 
 admin.site.unregister(Group)
@@ -170,10 +299,14 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
     """Django's page of groups, in the look of the others."""
 
 
+def _of_user(sessions: QuerySet[Session], search_term: str) -> QuerySet[Session]:
+    if not search_term:
+        return sessions
+    try:
+        return sessions.filter(user=UUID(search_term))
+    except ValueError:
+        return sessions.filter(user__username_folded=fold(search_term))
+
+
 def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_superuser)
-
-
-def _may_touch(request: HttpRequest, user: User | None) -> bool:
-    """A superuser's account is for superusers."""
-    return user is None or not user.is_superuser or _is_superuser(request)

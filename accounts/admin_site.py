@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.authentication import change_password
+from accounts.desk.settings_page import settings_page
 from accounts.desk.sign_in import StaffSignInForm, is_current, peer_of
 from accounts.models import User
 from accounts.peers import Peer
@@ -80,7 +82,9 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
             ("second-factor/set-up/", EnrolView, "second_factor_enrol"),
             ("second-factor/verify/", VerifyView, "second_factor_verify"),
         )
-        return [path(route, view.as_view(site=self), name=name) for route, view, name in pages]
+        urls = [path(route, view.as_view(site=self), name=name) for route, view, name in pages]
+        shown = self.admin_view(partial(settings_page, site=self))
+        return [*urls, path("settings/", shown, name="settings")]
 
     def gave_password(self, request: HttpRequest) -> bool:
         """Whether this browser's sign-in is one of staff, and current. More may be asked for."""

@@ -21,6 +21,8 @@ BIO_CHARS = 500
 AVATAR_URL_CHARS = 500
 CLIENT_LABEL_CHARS = 64
 INVITE_NOTE_CHARS = 200
+INVITE_USES_MAX = 100_000
+INVITE_DAYS_MAX = 3650
 PUBLIC_REASON_CHARS = 200
 INTERNAL_REASON_CHARS = 500
 NOTE_CHARS = 2000
@@ -121,7 +123,18 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["username"], name="username_once")]
         # Every batch of messages asks it (:mod:`messaging.mailbox.store`); mostly it is empty.
-        indexes = [models.Index("id", name="user_pending", condition=models.Q(is_approved=False))]
+        indexes = [
+            models.Index("id", name="user_pending", condition=models.Q(is_approved=False)),
+            # What the admin's list finds by a beginning, and the few that its filters look for.
+            models.Index(
+                fields=["display_name_folded"], name="user_display_name", opclasses=["varchar_pattern_ops"]
+            ),
+            models.Index("username_folded", name="user_suspended", condition=models.Q(is_active=False)),
+            models.Index("username_folded", name="user_unapproved", condition=models.Q(is_approved=False)),
+            models.Index("username_folded", name="user_hidden", condition=models.Q(is_hidden=True)),
+            models.Index("username_folded", name="user_reset", condition=models.Q(must_reset_password=True)),
+            models.Index("username_folded", name="user_staff", condition=models.Q(is_staff=True)),
+        ]
 
     def __str__(self) -> str:
         return self.username
@@ -251,6 +264,8 @@ class Session(models.Model):
     class Meta:
         indexes = [
             models.Index("user", "address_digest", name="session_known_address"),
+            # The admin's list, newest first.
+            models.Index("created_at", name="session_created"),
             # Those that ended long ago are found by these two.
             models.Index("expires_at", name="session_expires"),
             models.Index("revoked_at", name="session_revoked", condition=models.Q(revoked_at__isnull=False)),

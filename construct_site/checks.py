@@ -184,7 +184,7 @@ def _production_problems(config: Config) -> Iterator[str]:
     if not config.requires_second_factor and not config.staff_second_factor_confirmed:
         confirmation = f"{variable('staff_second_factor_confirmed')}=yes"
         yield (
-            f"{variable('staff_second_factor')}=optional lets staff sign in with a password alone; "
+            f"{variable('staff_second_factor')} lets staff sign in with a password alone; "
             f"say {confirmation} if that is meant."
         )
     memory_kib, passes = config.password_hash_memory_kib, config.password_hash_passes

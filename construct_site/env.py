@@ -346,11 +346,29 @@ def table() -> list[tuple[str, str, str]]:
     ]
 
 
+def values(config: Config) -> list[tuple[str, str, str]]:
+    """Rows (variable, value, text) of what is in force. Of a secret only whether it is set."""
+    return [
+        (variable(each.name), _value(each, getattr(config, each.name)), each.metadata["text"])
+        for each in fields(Config)
+    ]
+
+
+def _value(setting: Field[Any], value: Any) -> str:
+    if setting.metadata["secret"]:
+        return "set" if value else "not set"
+    return ", ".join(value) if isinstance(value, list) else _text(value)
+
+
 def _shown(setting: Field[Any]) -> str:
-    if setting.default in ("", (), None):
-        return ""
-    if isinstance(setting.default, bool):
-        return "yes" if setting.default else "no"
     if isinstance(setting.default, Path):
         return str(setting.default.relative_to(REPOSITORY))
-    return str(setting.default)
+    return _text(setting.default)
+
+
+def _text(value: Any) -> str:
+    if value in ("", (), None):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "construct_site",
     "accounts",
     "accounts.audit",
+    "accounts.desk",
     "accounts.moderation",
     "accounts.second_factor",
     "keys",

@@ -11,6 +11,10 @@ class MessagingConfig(AppConfig):
     def ready(self) -> None:
         pre_delete.connect(_hold_mailbox, sender=settings.AUTH_USER_MODEL)
 
+        from messaging import desk
+
+        desk.register()
+
 
 def _hold_mailbox(instance: Any, **_signal: Any) -> None:
     """A deletion takes its locks in the order of all who lock a mailbox, else the two could wait for each other."""

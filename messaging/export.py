@@ -19,6 +19,7 @@ from rest_framework import serializers
 from accounts.audit.models import AuditHead
 from accounts.audit.sections import AUDIT
 from accounts.authentication import check_password
+from accounts.desk.models import Desk
 from accounts.models import FormerName, Invite, UsedChallenge
 from accounts.moderation.sections import REPORTS
 from accounts.peers import Peer
@@ -56,6 +57,7 @@ NOT_TOLD: Mapping[type[Model], str] = {
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
     AuditHead: "where the audit ends",
+    Desk: "no rows at all: it holds the permissions of staff",
     RecoveryCode: "keyed hashes of codes that staff were handed, ten each",
 }
 """Models without a section, with the reason; ``docs/operating.md`` gives both."""

@@ -215,6 +215,26 @@ def edit_profile(actor: Actor, user_id: UUID, changes: Mapping[str, object], *, 
             append(actor, Action.EDIT_PROFILE, user_id=user_id, reason=reason, changes=changed)
 
 
+def rights_of(user_id: UUID) -> dict[str, object]:
+    """What the account may do in the admin, as the audit tells it."""
+    user = User.objects.get(pk=user_id)
+    return {
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "groups": sorted(user.groups.values_list("name", flat=True)),
+        "user_permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
+    }
+
+
+def note_rights(actor: Actor, user_id: UUID, before: Mapping[str, object], *, reason: str) -> None:
+    """Within the transaction that changed them: append what of the account's rights is another than `before`."""
+    reason = checked_reason(actor, reason)
+    after = rights_of(user_id)
+    changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+    if changed:
+        append(actor, Action.CHANGE_RIGHTS, user_id=user_id, reason=reason, changes=changed)
+
+
 def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:
     """`reason` without outer white space; staff must give one. Raises ``ConstructError(VALIDATION_FAILED)``."""
     checked = checked_prose("reason", reason, REASON_CHARS)

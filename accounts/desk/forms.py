@@ -15,27 +15,46 @@ from unfold.widgets import (
 )
 
 from accounts.audit.models import REASON_CHARS
-from accounts.models import PUBLIC_REASON_CHARS, USERNAME_CHARS
+from accounts.models import (
+    AVATAR_URL_CHARS,
+    BIO_CHARS,
+    DISPLAY_NAME_CHARS,
+    INVITE_DAYS_MAX,
+    INVITE_NOTE_CHARS,
+    INVITE_USES_MAX,
+    PUBLIC_REASON_CHARS,
+    USERNAME_CHARS,
+)
 
-_DAYS = {"1": "1 day", "3": "3 days", "7": "7 days", "30": "30 days", "90": "90 days", "": "until it is lifted"}
+_DAYS = {
+    "1": "1 day",
+    "3": "3 days",
+    "7": "7 days",
+    "30": "30 days",
+    "90": "90 days",
+    "": "until it is lifted",
+}
 
 
-class ReasonForm(forms.Form):
-    """A reason, for the staff and the audit."""
-
-    reason = forms.CharField(
+def reason_field(*, is_needed: bool = True) -> forms.CharField:
+    return forms.CharField(
         max_length=REASON_CHARS,
+        required=is_needed,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="For the staff and the audit; the account's owner does not see it.",
     )
 
 
+class ReasonForm(forms.Form):
+    """A reason, for the staff and the audit."""
+
+    reason = reason_field()
+
+
 class ApprovalForm(ReasonForm):
     """The one act that needs no reason."""
 
-    reason = forms.CharField(
-        max_length=REASON_CHARS, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
-    )
+    reason = reason_field(is_needed=False)
 
 
 class SuspensionForm(ReasonForm):
@@ -61,6 +80,32 @@ class RenamingForm(ReasonForm):
         label="New username", max_length=USERNAME_CHARS, widget=UnfoldAdminTextInputWidget
     )
     field_order = ("username", "reason")
+
+
+class ProfileForm(ReasonForm):
+    display_name = forms.CharField(max_length=DISPLAY_NAME_CHARS, widget=UnfoldAdminTextInputWidget)
+    bio = forms.CharField(
+        max_length=BIO_CHARS, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+    avatar_url = forms.CharField(
+        label="Avatar URL", max_length=AVATAR_URL_CHARS, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    field_order = ("display_name", "bio", "avatar_url", "reason")
+
+
+class InviteForm(forms.Form):
+    uses = forms.IntegerField(
+        min_value=1, max_value=INVITE_USES_MAX, initial=1, widget=UnfoldAdminIntegerFieldWidget
+    )
+    days = forms.IntegerField(
+        min_value=1, max_value=INVITE_DAYS_MAX, initial=7, widget=UnfoldAdminIntegerFieldWidget
+    )
+    note = forms.CharField(
+        max_length=INVITE_NOTE_CHARS,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="For whom it is made.",
+    )
 
 
 class LimitsForm(ReasonForm):

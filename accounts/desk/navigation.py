@@ -8,6 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
+from accounts.desk.permissions import May
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -38,7 +40,11 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
     ),
     (
         "Server",
-        (Page("Roles", "shield_person", "admin:auth_group_changelist", "auth.view_group"),),
+        (
+            Page("Audit", "history", "admin:audit_auditentry_changelist", "audit.view_auditentry"),
+            Page("Settings", "tune", "admin:settings", May.VIEW_SETTINGS),
+            Page("Roles", "shield_person", "admin:auth_group_changelist", "auth.view_group"),
+        ),
     ),
 )
 

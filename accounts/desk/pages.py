@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib import messages
@@ -16,17 +16,16 @@ from django.urls import reverse
 from accounts.audit.chain import Actor
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
+from accounts.desk.forms import ApprovalForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
+from accounts.desk.lists import MANY, actor_of, refusal_text
 from accounts.desk.permissions import May
 from accounts.desk.registry import ACTS, PANELS, Cell, Link, Panel, UserAct, register_act, register_panel
-from accounts.desk.forms import ApprovalForm, NoteForm, RenamingForm, SuspensionForm
 from accounts.models import Session, StaffNote, Suspension, User
 from construct_site.errors import ConstructError
 
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite
 
-MANY = 100
-"""Accounts that one act is done to at once."""
 SHOWN = 10
 """Rows of a panel."""
 _USERS = "admin:accounts_user_changelist"
@@ -41,9 +40,9 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
     if not request.user.has_perm(act.permission):
         raise PermissionDenied
     users = _chosen(request, act)
-    form = act.form(request.POST if request.method == "POST" else None)
+    form = act.form(request.POST if request.method == "POST" else None, initial=act.initial(users))
     if request.method == "POST" and form.is_valid():
-        refusals = _perform(act, Actor.staff(cast("User", request.user).pk), users, form.cleaned_data)
+        refusals = _perform(act, actor_of(request), users, form.cleaned_data)
         done = len(users) - len(refusals)
         if done:
             messages.success(request, f"{act.label}: done for {done} of {len(users)}.")
@@ -75,8 +74,7 @@ def _perform(act: UserAct, actor: Actor, users: Iterable[User], data: dict[str, 
         try:
             act.perform(actor, user.pk, data)
         except ConstructError as error:
-            fields = "; ".join(sentence for each in (error.fields or {}).values() for sentence in each)
-            refusals.append(f"{user.username}: {fields or error.text}")
+            refusals.append(f"{user.username}: {refusal_text(error)}")
     return refusals
 
 
@@ -103,7 +101,7 @@ def panels_of(request: HttpRequest, user: User) -> list[Panel]:
 
 
 def shown_time(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M}" if at else "–"
+    return f"{at:%Y-%m-%d %H:%M}" if at else "-"
 
 
 def names_of(user_ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
@@ -123,7 +121,7 @@ def _sessions(user_id: UUID) -> Panel:
         ("Client", "Opened", "Last used, to the hour", "Expires", "Revoked"),
         [
             (
-                session.client_label or "–",
+                session.client_label or "-",
                 shown_time(session.created_at),
                 shown_time(session.last_used_at),
                 shown_time(session.expires_at),
@@ -131,7 +129,7 @@ def _sessions(user_id: UUID) -> Panel:
             )
             for session in newest
         ],
-        Link("All", f"{reverse('admin:accounts_session_changelist')}?user__id__exact={user_id}"),
+        Link("All", f"{reverse('admin:accounts_session_changelist')}?q={user_id}"),
     )
 
 
@@ -145,7 +143,7 @@ def _suspensions(user_id: UUID) -> Panel:
                 shown_time(each.begun_at),
                 shown_time(each.ends_at),
                 shown_time(each.ended_at),
-                each.public_reason or "–",
+                each.public_reason or "-",
                 each.internal_reason,
             )
             for each in newest
@@ -176,7 +174,7 @@ def _audit(user_id: UUID) -> Panel:
             )
             for entry in newest
         ],
-        Link("All", f"{reverse('admin:audit_auditentry_changelist')}?user_id={user_id}"),
+        Link("All", f"{reverse('admin:audit_auditentry_changelist')}?q={user_id}"),
     )
 
 
@@ -228,10 +226,22 @@ def register() -> None:
             "Rename",
             "For an offensive name. The former one rests, so that nobody else takes it.",
             May.RENAME_USER,
-            lambda actor, user_id, data: acts.rename(
-                actor, user_id, data["username"], reason=data["reason"]
-            ),
+            lambda actor, user_id, data: acts.rename(actor, user_id, data["username"], reason=data["reason"]),
             RenamingForm,
+            is_for_many=False,
+        ),
+        UserAct(
+            "edit-profile",
+            "Edit the profile",
+            "By the rules of the owner's own changes. What stays empty becomes empty.",
+            May.RENAME_USER,
+            lambda actor, user_id, data: acts.edit_profile(
+                actor,
+                user_id,
+                {name: value for name, value in data.items() if name != "reason"},
+                reason=data["reason"],
+            ),
+            ProfileForm,
             is_for_many=False,
         ),
         UserAct(

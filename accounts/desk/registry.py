@@ -15,6 +15,7 @@ from django import forms
 
 from accounts.audit.chain import Actor
 from accounts.desk.forms import ReasonForm
+from accounts.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ class UserAct:
     form: type[forms.Form] = ReasonForm
     is_for_many: bool = True
     """It can be done to several accounts at once."""
+
+    def initial(self, users: Sequence[User]) -> dict[str, Any]:
+        """What the form shows at first: of one account, what is to be changed."""
+        return (
+            {} if self.is_for_many else {name: getattr(users[0], name, "") for name in self.form.base_fields}
+        )
 
 
 PANELS: list[PanelSource] = []

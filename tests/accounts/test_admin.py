@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from accounts.models import Invite, Session, User
-from accounts.services import Grant, live_sessions, make_invite, open_session, require_password_reset
-from construct_site.events import AccountApproved, Event, SessionsEnded
+from accounts.audit.models import AuditEntry
+from accounts.desk.permissions import MODERATOR, ROLES, write_roles
+from accounts.desk.registry import ACTS
+from accounts.models import Invite, Session, StaffNote, Suspension, User
+from accounts.services import (
+    Grant,
+    check_invite,
+    delete_user,
+    live_sessions,
+    make_invite,
+    open_session,
+    require_password_reset,
+)
+from construct_site.events import AccountApproved, AccountSuspended, Event, SessionsEnded
 from tests.accounts.conftest import HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -37,11 +51,10 @@ def root(client: Client) -> Client:
 
 @pytest.fixture
 def moderator(client: Client) -> Client:
-    """A browser of staff that may edit and delete users, and nothing more."""
+    """A browser of staff of the role."""
+    write_roles(apps)
     user = User.objects.create_user("moderator", PASSWORD, is_staff=True)
-    names = ["view_user", "change_user", "delete_user", "add_user", "view_session"]
-    permissions = Permission.objects.filter(codename__in=names, content_type__app_label="accounts")
-    user.user_permissions.set(permissions)
+    user.groups.add(Group.objects.get(name=MODERATOR))
     client.force_login(user)
     return client
 
@@ -51,11 +64,8 @@ def grant(alice: User) -> Grant:
     return open_session(alice, HOME)
 
 
-def form_of(user: User, **changes: Any) -> dict[str, Any]:
-    """What the browser sends back; a switch that is off is not sent."""
-    fields = {"display_name": user.display_name, "bio": user.bio, "avatar_url": user.avatar_url}
-    switches = {"discoverable": user.discoverable, **changes}
-    return fields | {name: value for name, value in switches.items() if value is not False}
+def act_page(name: str, *users: User) -> str:
+    return f"{reverse('admin:user_act', args=[name])}?ids={','.join(str(user.pk) for user in users)}"
 
 
 def events(callbacks: list[Any]) -> list[Event]:
@@ -80,7 +90,7 @@ def test_staff_who_must_reset_their_password_are_let_in_no_more(root: Client) ->
     assert root.get(USERS)["location"].startswith(reverse("admin:login"))
 
 
-@pytest.mark.parametrize("page", ["users", "user", "sessions", "session", "delete", "history"])
+@pytest.mark.parametrize("page", ["users", "user", "sessions", "session", "suspend", "history"])
 def test_no_page_shows_a_secret(root: Client, alice: User, grant: Grant, page: str) -> None:
     session = Session.objects.get()
     address = {
@@ -88,7 +98,7 @@ def test_no_page_shows_a_secret(root: Client, alice: User, grant: Grant, page: s
         "user": page_of(alice),
         "sessions": SESSIONS,
         "session": page_of(session),
-        "delete": page_of(alice, "delete"),
+        "suspend": act_page("suspend", alice),
         "history": page_of(alice, "history"),
     }[page]
     answer = root.get(address)
@@ -104,113 +114,213 @@ def test_nobody_is_added_here(root: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "is_found"), [("ALICE", True), ("LIDDELL", True), ("bob", False), ("%", False)]
+    ("query", "is_found"),
+    [("ALI", True), ("alice", True), ("ALICE LID", True), ("LIDDELL", False), ("bob", False), ("%", False)],
 )
-def test_users_are_searched_ignoring_case(root: Client, alice: User, query: str, is_found: bool) -> None:
+def test_users_are_found_by_the_beginning_of_a_name_ignoring_case(
+    root: Client, alice: User, query: str, is_found: bool
+) -> None:
     assert (page_of(alice) in root.get(USERS, {"q": query}).content.decode()) is is_found
 
 
-def test_the_profile_is_edited_and_the_folded_columns_follow(
-    root: Client, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
-) -> None:
-    with django_capture_on_commit_callbacks() as callbacks:
-        root.post(page_of(alice), form_of(alice, display_name=" QUEEN ", discoverable=False))
-    alice.refresh_from_db()
-    assert (alice.display_name, alice.display_name_folded, alice.discoverable) == ("QUEEN", "queen", False)
-    assert events(callbacks) == []
-
-
-@pytest.mark.parametrize("field", ["username", "id", "password", "created_at", "last_seen_on"])
-def test_what_is_not_editable_is_not_edited(root: Client, alice: User, field: str) -> None:
-    before = User.objects.values().get(pk=alice.pk)
-    answer = root.post(page_of(alice), form_of(alice, **{field: "2020-01-01"}))
-    assert answer.status_code == 302
-    assert User.objects.values().get(pk=alice.pk) == before
-    assert f'name="{field}"' not in root.get(page_of(alice)).content.decode()
+def test_users_and_sessions_are_found_by_id(root: Client, alice: User, grant: Grant) -> None:
+    assert page_of(alice) in root.get(USERS, {"q": str(alice.pk)}).content.decode()
+    assert page_of(alice) not in root.get(USERS, {"q": str(uuid4())}).content.decode()
+    for query in (str(alice.pk), "ALICE"):
+        assert str(grant.session_id) in root.get(SESSIONS, {"q": query}).content.decode()
+    assert str(grant.session_id) not in root.get(SESSIONS, {"q": str(uuid4())}).content.decode()
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("state", "changes"),
     [
-        ("display_name", "a\u202eb"),
-        ("display_name", "\u200b"),
-        ("avatar_url", "javascript:alert(1)"),
-        ("avatar_url", "http://example.org/a.png"),
+        ("suspended", {"is_active": False}),
+        ("pending", {"is_approved": False}),
+        ("hidden", {"is_hidden": True}),
+        ("reset", {"must_reset_password": True}),
+        ("staff", {"is_staff": True}),
     ],
 )
-def test_a_value_against_the_rules_is_refused(root: Client, alice: User, field: str, value: str) -> None:
-    answer = root.post(page_of(alice), form_of(alice, **{field: value}))
-    assert answer.status_code == 200
-    assert re.search(r'class="errorlist"', answer.content.decode())
-    assert User.objects.get(pk=alice.pk).display_name == alice.display_name
-
-
-def test_the_state_of_an_account_is_no_field_of_its_form(root: Client, alice: User, grant: Grant) -> None:
-    states = {"is_active": False, "is_approved": False, "is_hidden": "on", "must_reset_password": "on"}
-    assert root.post(page_of(alice), form_of(alice, **states)).status_code == 302
-    alice.refresh_from_db()
-    assert (alice.is_active, alice.is_approved) == (True, True)
-    assert (alice.is_hidden, alice.must_reset_password) == (False, False)
-    assert live_sessions([grant.session_id])
-
-
-def test_a_superuser_gives_privileges(root: Client, alice: User) -> None:
-    permission = Permission.objects.get(codename="view_prekeybundle")
-    answer = root.post(page_of(alice), form_of(alice, is_staff="on", user_permissions=[permission.pk]))
-    assert answer.status_code == 302
-    alice.refresh_from_db()
-    assert alice.is_staff
-    assert list(alice.user_permissions.all()) == [permission]
-
-
-def test_staff_cannot_give_privileges(moderator: Client, alice: User) -> None:
-    privileges = {"is_staff": "on", "is_superuser": "on", "user_permissions": [1]}
-    answer = moderator.post(page_of(alice), form_of(alice, bio="edited", **privileges))
-    assert answer.status_code == 302
-    alice.refresh_from_db()
-    assert alice.bio == "edited"
-    assert not alice.is_staff
-    assert not alice.is_superuser
-    assert not alice.user_permissions.exists()
-
-
-def test_staff_cannot_touch_a_superuser(moderator: Client) -> None:
-    root = User.objects.create_superuser("root", PASSWORD)
-    assert moderator.post(page_of(root), form_of(root, bio="edited")).status_code == 403
-    assert moderator.post(page_of(root, "delete"), {"post": "yes"}).status_code == 403
-    selection = {"action": "delete_selected", "_selected_action": [root.pk], "post": "yes"}
-    assert moderator.post(USERS, selection).status_code in {200, 403}
-    root.refresh_from_db()
-    assert root.bio == ""
-
-
-@pytest.mark.parametrize("browser", ["root", "moderator"])
-def test_deleting_a_user_ends_the_live_sockets(
-    request: pytest.FixtureRequest,
-    alice: User,
-    grant: Grant,
-    browser: str,
-    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
-) -> None:
-    client: Client = request.getfixturevalue(browser)
-    with django_capture_on_commit_callbacks() as callbacks:
-        assert client.post(page_of(alice, "delete"), {"post": "yes"}).status_code == 302
-    assert events(callbacks) == [SessionsEnded(alice.pk)]
-    assert not User.objects.filter(pk=alice.pk).exists()
-    assert not Session.objects.exists()
-
-
-def test_deleting_several_users_ends_the_sockets_of_each(
-    root: Client, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
-) -> None:
+def test_users_are_filtered_by_state(root: Client, alice: User, state: str, changes: dict[str, bool]) -> None:
     bob = User.objects.create_user("bob")
-    selection = {"action": "delete_selected", "_selected_action": [alice.pk, bob.pk]}
-    assert "Alice" in root.post(USERS, selection).content.decode()
-    assert User.objects.count() == 3
-    with django_capture_on_commit_callbacks() as callbacks:
-        root.post(USERS, selection | {"post": "yes"})
-    assert set(events(callbacks)) == {SessionsEnded(alice.pk), SessionsEnded(bob.pk)}
-    assert User.objects.get().username == "root"
+    User.objects.filter(pk=bob.pk).update(**changes)
+    page = root.get(USERS, {"state": state}).content.decode()
+    assert page_of(bob) in page
+    assert page_of(alice) not in page
+
+
+class TestActs:
+    def test_the_page_of_a_user_offers_what_the_role_may_do(self, moderator: Client, alice: User) -> None:
+        page = moderator.get(page_of(alice)).content.decode()
+        for act in ACTS.values():
+            assert (act_page(act.name, alice) in page) is (act.permission in ROLES[MODERATOR])
+        for title in ("Suspensions", "Notes", "Sessions", "Keys", "Mailbox", "What staff did"):
+            assert title in page
+
+    @pytest.mark.parametrize("name", ACTS)
+    def test_each_asks_before_it_does_anything(self, moderator: Client, alice: User, name: str) -> None:
+        before = User.objects.values().get(pk=alice.pk)
+        page = moderator.get(act_page(name, alice))
+        assert page.status_code == 200
+        assert ACTS[name].explanation in unescape(page.content.decode())
+        if name != "approve":
+            assert moderator.post(act_page(name, alice), {}).status_code == 200
+        assert User.objects.values().get(pk=alice.pk) == before
+        assert not AuditEntry.objects.exists()
+
+    @pytest.mark.parametrize("name", ACTS)
+    def test_nobody_without_the_permission_does_any(self, client: Client, alice: User, name: str) -> None:
+        client.force_login(User.objects.create_user("novice", PASSWORD, is_staff=True))
+        assert client.get(act_page(name, alice)).status_code == 403
+        assert client.post(act_page(name, alice), {"reason": "why"}).status_code == 403
+        assert not AuditEntry.objects.exists()
+
+    def test_a_suspension_ends_the_sockets_and_is_on_the_page(
+        self,
+        moderator: Client,
+        alice: User,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        form = {"days": "7", "public_reason": "Spam.", "reason": "ticket 7"}
+        with django_capture_on_commit_callbacks() as callbacks:
+            answer = moderator.post(act_page("suspend", alice), form)
+        assert answer["location"] == page_of(alice)
+        [event] = events(callbacks)
+        assert isinstance(event, AccountSuspended)
+        suspension = Suspension.objects.get()
+        assert suspension.ends_at is not None
+        assert timedelta(days=6, hours=23) < suspension.ends_at - timezone.now() <= timedelta(days=7)
+        page = moderator.get(page_of(alice)).content.decode()
+        for text in ("Suspend: done for 1 of 1.", "Spam.", "ticket 7", "moderator"):
+            assert text in page
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.user_id, entry.reason) == ("suspend", alice.pk, "ticket 7")
+
+    def test_several_are_done_one_by_one_and_refusals_are_told(self, moderator: Client, alice: User) -> None:
+        root = User.objects.create_superuser("root", PASSWORD)
+        answer = moderator.post(act_page("suspend", alice, root), {"reason": "why"}, follow=True)
+        page = unescape(answer.content.decode())
+        assert "Suspend: done for 1 of 2." in page
+        assert "root: A superuser's account is for superusers." in page
+        assert set(User.objects.filter(is_active=False)) == {alice}
+
+    def test_selected_accounts_of_the_list_are_taken_to_the_page(
+        self, moderator: Client, alice: User
+    ) -> None:
+        bob = User.objects.create_user("bob")
+        selection = {"action": "suspend", "_selected_action": [alice.pk, bob.pk]}
+        answer = moderator.post(USERS, selection)
+        assert answer["location"] == act_page("suspend", alice, bob)
+        assert moderator.get(answer["location"]).status_code == 200
+
+    @pytest.mark.parametrize("ids", ["", "x", ",", str(UUID(int=1))])
+    def test_what_is_no_account_has_no_page(self, moderator: Client, ids: str) -> None:
+        assert moderator.get(f"{reverse('admin:user_act', args=['suspend'])}?ids={ids}").status_code == 404
+
+    def test_too_many_at_once_have_no_page(self, moderator: Client, alice: User) -> None:
+        bob = User.objects.create_user("bob")
+        assert moderator.get(act_page("rename", alice, bob)).status_code == 404
+        assert moderator.get(act_page("suspend", *[alice] * 101)).status_code == 404
+        assert moderator.get(act_page("nothing", alice)).status_code == 404
+
+    def test_a_new_name_a_profile_and_a_note(self, moderator: Client, alice: User) -> None:
+        for name, form in (
+            ("rename", {"username": "Carol", "reason": "offensive"}),
+            ("edit-profile", {"display_name": " QUEEN ", "bio": "", "avatar_url": "", "reason": "offensive"}),
+            ("note", {"text": "Was warned.\n<b>Twice</b>"}),
+        ):
+            assert moderator.post(act_page(name, alice), form).status_code == 302, name
+        alice.refresh_from_db()
+        assert (alice.username, alice.display_name, alice.display_name_folded) == ("Carol", "QUEEN", "queen")
+        page = moderator.get(page_of(alice)).content.decode()
+        assert "Was warned." in page
+        assert "<b>Twice</b>" not in page
+        assert StaffNote.objects.get().author_id == User.objects.get(username="moderator").pk
+        told = [entry.action for entry in AuditEntry.objects.order_by("number")]
+        assert told == ["rename", "edit_profile", "add_note"]
+
+    @pytest.mark.parametrize(
+        ("name", "form"),
+        [
+            ("rename", {"username": "a b"}),
+            ("rename", {"username": "moderator"}),
+            ("edit-profile", {"display_name": "a\u202eb"}),
+            ("edit-profile", {"display_name": "A", "avatar_url": "javascript:alert(1)"}),
+        ],
+    )
+    def test_a_value_against_the_rules_is_refused(
+        self, moderator: Client, alice: User, name: str, form: dict[str, str]
+    ) -> None:
+        answer = moderator.post(act_page(name, alice), {"reason": "why", **form}, follow=True)
+        assert f"{ACTS[name].label}: done" not in answer.content.decode()
+        assert User.objects.get(pk=alice.pk).username == "Alice"
+        assert User.objects.get(pk=alice.pk).display_name == alice.display_name
+        assert not AuditEntry.objects.exists()
+
+    def test_a_deletion_ends_the_sockets_and_leads_to_the_list(
+        self,
+        moderator: Client,
+        alice: User,
+        grant: Grant,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        with django_capture_on_commit_callbacks() as callbacks:
+            answer = moderator.post(act_page("delete", alice), {"reason": "why"})
+        assert answer["location"] == USERS
+        assert events(callbacks) == [SessionsEnded(alice.pk)]
+        assert not User.objects.filter(pk=alice.pk).exists()
+        assert not live_sessions([grant.session_id])
+
+    def test_an_approval_is_heard_and_a_refusal_deletes(
+        self,
+        moderator: Client,
+        alice: User,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        bob = User.objects.create_user("bob", is_approved=False)
+        User.objects.filter(pk=alice.pk).update(is_approved=False)
+        with django_capture_on_commit_callbacks() as callbacks:
+            moderator.post(act_page("approve", alice), {"reason": ""})
+        assert events(callbacks) == [AccountApproved(alice.pk)]
+        moderator.post(act_page("refuse", bob, alice), {"reason": "bot"})
+        assert User.objects.get(pk=alice.pk).is_approved
+        assert not User.objects.filter(pk=bob.pk).exists()
+
+
+class TestRights:
+    def test_a_superuser_gives_them_and_says_why(self, root: Client, alice: User) -> None:
+        permission = Permission.objects.get(codename="view_prekeybundle")
+        form = {"is_staff": "on", "user_permissions": [permission.pk], "reason": "joins the team"}
+        assert root.post(page_of(alice), form).status_code == 302
+        alice.refresh_from_db()
+        assert alice.is_staff
+        assert list(alice.user_permissions.all()) == [permission]
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.user_id, entry.reason) == ("change_rights", alice.pk, "joins the team")
+        assert entry.details.changes == {
+            "is_staff": [False, True],
+            "user_permissions": [[], ["view_prekeybundle"]],
+        }
+
+    def test_without_a_reason_none_are_given(self, root: Client, alice: User) -> None:
+        assert root.post(page_of(alice), {"is_staff": "on"}).status_code == 200
+        assert not User.objects.get(pk=alice.pk).is_staff
+
+    def test_nothing_else_is_edited_on_the_page(self, root: Client, alice: User) -> None:
+        before = User.objects.values().get(pk=alice.pk)
+        fields = ("username", "id", "password", "created_at", "display_name", "bio")
+        form = dict.fromkeys(fields, "2020-01-01") | {"is_active": "", "is_hidden": "on", "reason": "why"}
+        assert root.post(page_of(alice), form).status_code == 302
+        assert User.objects.values().get(pk=alice.pk) == before
+        page = root.get(page_of(alice)).content.decode()
+        assert not [field for field in fields if f'name="{field}"' in page]
+        assert not AuditEntry.objects.exists()
+
+    def test_a_moderator_gives_none(self, moderator: Client, alice: User) -> None:
+        assert moderator.get(page_of(alice)).status_code == 200
+        assert moderator.post(page_of(alice), {"is_staff": "on", "reason": "why"}).status_code == 403
+        assert moderator.post(page_of(alice, "delete"), {"post": "yes"}).status_code == 403
+        assert not User.objects.get(pk=alice.pk).is_staff
 
 
 def test_the_list_of_sessions_is_filtered_by_state(root: Client, alice: User) -> None:
@@ -227,25 +337,34 @@ def test_the_list_of_sessions_is_filtered_by_state(root: Client, alice: User) ->
     assert listed("") == {live, revoked, expired}
 
 
-def test_selected_sessions_are_revoked_and_their_sockets_end(
-    root: Client,
+def test_selected_sessions_are_revoked_for_a_reason_and_their_sockets_end(
+    moderator: Client,
     alice: User,
     grant: Grant,
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     other = open_session(alice, HOME)
+    selection = {"action": "revoke", "_selected_action": [grant.session_id]}
+    for form in (selection, {**selection, "apply": "yes"}):
+        assert 'name="reason"' in moderator.post(SESSIONS, form).content.decode()
+    assert live_sessions([grant.session_id])
     with django_capture_on_commit_callbacks() as callbacks:
-        answer = root.post(
-            SESSIONS, {"action": "revoke", "_selected_action": [grant.session_id]}, follow=True
-        )
-    assert "Sessions revoked: 1." in answer.content.decode()
+        answer = moderator.post(SESSIONS, {**selection, "apply": "yes", "reason": "stolen"}, follow=True)
+    assert "Revoke sessions: done for 1 of 1." in answer.content.decode()
     assert events(callbacks) == [SessionsEnded(alice.pk, (grant.session_id,))]
-    assert not live_sessions([grant.session_id])
-    assert live_sessions([other.session_id])
+    assert live_sessions([grant.session_id, other.session_id]) == {other.session_id}
+    assert AuditEntry.objects.get().reason == "stolen"
 
 
-def test_who_may_only_look_cannot_revoke(moderator: Client, grant: Grant) -> None:
-    moderator.post(SESSIONS, {"action": "revoke", "_selected_action": [grant.session_id]})
+def test_who_may_only_look_cannot_revoke(client: Client, grant: Grant) -> None:
+    user = User.objects.create_user("novice", PASSWORD, is_staff=True)
+    user.user_permissions.add(
+        Permission.objects.get(codename="view_session", content_type__app_label="accounts")
+    )
+    client.force_login(user)
+    form = {"action": "revoke", "_selected_action": [grant.session_id], "apply": "yes", "reason": "why"}
+    assert client.get(SESSIONS).status_code == 200
+    client.post(SESSIONS, form)
     assert live_sessions([grant.session_id])
 
 
@@ -256,25 +375,66 @@ def test_a_session_is_neither_edited_nor_deleted(root: Client, grant: Grant) -> 
     assert Session.objects.get().client_label == HOME.client_label
 
 
-def test_staff_approve_accounts_and_their_sockets_hear_of_it(
-    root: Client, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
-) -> None:
-    User.objects.filter(pk=alice.pk).update(is_approved=False)
-    selection = {"action": "approve", "_selected_action": [alice.pk]}
-    with django_capture_on_commit_callbacks() as callbacks:
-        answer = root.post(USERS, selection, follow=True)
-    assert "Accounts approved: 1." in answer.content.decode()
-    assert events(callbacks) == [AccountApproved(alice.pk)]
-    assert User.objects.get(pk=alice.pk).is_approved
+class TestInvites:
+    def test_one_is_made_and_its_code_is_shown_once(self, moderator: Client) -> None:
+        page = moderator.post(
+            reverse("admin:accounts_invite_add"), {"uses": 2, "days": 3, "note": "the choir"}
+        )
+        [code] = re.findall(r"construct_invite_[\w-]+", page.content.decode())
+        check_invite(code)
+        invite = Invite.objects.get()
+        assert (invite.uses_left, invite.note) == (2, "the choir")
+        listed = moderator.get(INVITES).content.decode()
+        assert "the choir" in listed
+        assert not [secret for secret in (code, bytes(invite.digest).hex()) if secret in listed]
+        assert AuditEntry.objects.get().action == "make_invite"
+
+    @pytest.mark.parametrize("form", [{}, {"uses": 0, "days": 1}, {"uses": 1, "days": 9999}, {"uses": "x"}])
+    def test_what_cannot_be_is_refused(self, moderator: Client, form: dict[str, object]) -> None:
+        assert moderator.post(reverse("admin:accounts_invite_add"), form).status_code == 200
+        assert not Invite.objects.exists()
+
+    def test_they_are_ended_for_a_reason(self, moderator: Client) -> None:
+        make_invite(2, timedelta(days=1), "for the choir")
+        invite = Invite.objects.get()
+        form = {"action": "end", "_selected_action": [invite.pk], "apply": "yes", "reason": "leaked"}
+        assert "End invites: done for 1 of 1." in moderator.post(INVITES, form, follow=True).content.decode()
+        invite.refresh_from_db()
+        assert invite.expires_at <= timezone.now()
+        assert AuditEntry.objects.get().reason == "leaked"
 
 
-def test_invites_are_shown_without_their_codes_and_ended(root: Client) -> None:
-    code = make_invite(2, timedelta(days=1), "for the choir").code
-    invite = Invite.objects.get()
-    page = root.get(INVITES).content.decode()
-    assert "for the choir" in page
-    assert not [secret for secret in (code, bytes(invite.digest).hex()) if secret in page]
-    answer = root.post(INVITES, {"action": "end", "_selected_action": [invite.pk]}, follow=True)
-    assert "Invites ended: 1." in answer.content.decode()
-    invite.refresh_from_db()
-    assert invite.expires_at <= timezone.now()
+class TestAudit:
+    PAGE = reverse("admin:audit_auditentry_changelist")
+
+    @pytest.fixture(autouse=True)
+    def _entries(self, moderator: Client, alice: User) -> None:
+        moderator.post(act_page("rename", alice), {"username": "Carol", "reason": "offensive"})
+        moderator.post(act_page("hide", alice), {"reason": "a bot"})
+
+    def test_it_is_read_filtered_and_searched(self, moderator: Client, alice: User) -> None:
+        page = moderator.get(self.PAGE).content.decode()
+        assert "offensive" in page
+        assert "a bot" in page
+        assert "a bot" not in moderator.get(self.PAGE, {"act": "rename"}).content.decode()
+        assert "a bot" in moderator.get(self.PAGE, {"q": str(alice.pk)}).content.decode()
+        for query in (str(uuid4()), "offensive"):
+            assert "a bot" not in moderator.get(self.PAGE, {"q": query}).content.decode()
+
+    def test_changed_fields_are_on_the_entrys_page_until_the_account_goes(
+        self, moderator: Client, alice: User
+    ) -> None:
+        address = reverse("admin:audit_auditentry_change", args=[1])
+        assert "username: 'Alice' → 'Carol'" in unescape(moderator.get(address).content.decode())
+        delete_user(alice)
+        page = moderator.get(address).content.decode()
+        assert "Carol" not in page
+        assert "gone with the account" in page
+
+    def test_nobody_changes_it(self, root: Client) -> None:
+        address = reverse("admin:audit_auditentry_change", args=[1])
+        assert root.post(address, {"reason": "x"}).status_code == 403
+        assert (
+            root.post(reverse("admin:audit_auditentry_delete", args=[1]), {"post": "yes"}).status_code == 403
+        )
+        assert AuditEntry.objects.get(number=1).reason == "offensive"

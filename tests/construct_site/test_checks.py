@@ -119,6 +119,7 @@ UNSAFE_IN_PRODUCTION: dict[str, tuple[dict[str, Any], str]] = {
     "every address of IPv6 as a proxy's": ({"trusted_proxies": ["::/0"]}, "trusted_proxies"),
     "every address in two halves": ({"trusted_proxies": ["0.0.0.0/1", "128.0.0.0/1"]}, "trusted_proxies"),
     "no limits": ({"limits": "off"}, "limits"),
+    "staff with a password alone": ({"staff_second_factor": "optional"}, "staff_second_factor"),
     "too little memory for a password hash": (
         {"password_hash_memory_kib": 18 * 1024},
         "password_hash_memory_kib",
@@ -143,6 +144,17 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "a mailbox key that is no key": ({"mailbox_keys": ["hidden"]}, "mailbox_keys"),
     "a dedup key that is no key": ({"dedup_key": "hidden"}, "dedup_key"),
     "a further dedup key that is no key": ({"further_dedup_keys": ["hidden"]}, "further_dedup_keys"),
+    "the admin everywhere": ({"admin_path": ""}, "admin_path"),
+    "a path of the admin without its slash": ({"admin_path": "hidden"}, "admin_path"),
+    "a path of the admin from the root": ({"admin_path": "/hidden/"}, "admin_path"),
+    "a path of the admin with a pattern": ({"admin_path": "hidden.*/"}, "admin_path"),
+    "the admin where REST is": ({"admin_path": "api/hidden/"}, "admin_path"),
+    "the admin where its files are": ({"admin_path": "static/hidden/"}, "admin_path"),
+    "a listener of the admin without a port": ({"admin_listen": "192.0.2.7"}, "admin_listen"),
+    "a listener of the admin that is no address": ({"admin_listen": "127.0.0.1:hidden"}, "admin_listen"),
+    "any port for the admin": ({"admin_listen": "127.0.0.1:0"}, "admin_listen"),
+    "a port for the admin that is none": ({"admin_listen": "127.0.0.1:65536"}, "admin_listen"),
+    "one port for all": ({"admin_listen": "127.0.0.1:3000", "port": 3000}, "admin_listen"),
     "a port that is none": ({"port": 65536}, "port"),
     "a pause that is not a number": ({"housekeeping_s": float("nan")}, "housekeeping_s"),
     "a pause without an end": ({"heartbeat_s": float("inf")}, "heartbeat_s"),
@@ -210,6 +222,9 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
         {"further_dedup_keys": [key()]},
         {"further_dedup_keys": [key(), key()]},
         {"limits": "off", "limits_off_confirmed": True, "registration": "closed"},
+        {"staff_second_factor": "optional", "staff_second_factor_confirmed": True},
+        {"staff_second_factor": "required"},
+        {"admin_path": "back_office/desk-2/", "admin_listen": "[::1]:3001"},
         {"registrations_per_hour": 0},
         {"registration_work_bits": 28},
         {"host": "0.0.0.0"},  # noqa: S104 - production listens where it is told
@@ -251,6 +266,29 @@ def test_development_refuses_to_be_reached_from_elsewhere_unless_told_twice(host
     assert problem.startswith("HOST ")
     assert "CONSTRUCT_EXPOSE_DEVELOPMENT" in problem
     assert checks.problems(development(host=host, expose_development=True)) == []
+
+
+def test_development_shows_the_admin_to_nobody_elsewhere_unless_told_twice() -> None:
+    (problem,) = checks.problems(development(admin_listen="0.0.0.0:3001"))
+    assert problem.startswith("CONSTRUCT_ADMIN_LISTEN ")
+    assert checks.problems(development(admin_listen="0.0.0.0:3001", expose_development=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "word", "is_required"),
+    [
+        (production, "production", True),
+        (production, "required", True),
+        (production, "optional", False),
+        (development, "production", False),
+        (development, "required", True),
+        (development, "optional", False),
+    ],
+)
+def test_production_requires_a_second_factor_unless_told(
+    environment: Any, word: str, is_required: bool
+) -> None:
+    assert environment(staff_second_factor=word).requires_second_factor is is_required
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "[::1]", "localhost"])

@@ -73,7 +73,7 @@ def test_each_entry_point_answers_on_http_and_on_the_socket(name: str, server_pr
     assert server.get("/")[0] == 200
     status, page = server.get("/admin/login/")
     assert status == 200
-    sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', page)
+    sheets = re.findall(r'<link href="([^"]+)" rel="stylesheet"', page)
     assert sheets
     assert {server.get(sheet)[0] for sheet in sheets} == {200}
     answer = answer_to_a_search(server)

@@ -10,11 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
 from accounts.management.operators import add_reason
-from accounts.models import INVITE_NOTE_CHARS
+from accounts.models import INVITE_DAYS_MAX, INVITE_NOTE_CHARS, INVITE_USES_MAX
 from construct_site.errors import ConstructError
 
-USES = range(1, 100_000 + 1)
-DAYS = range(1, 3650 + 1)
+USES = range(1, INVITE_USES_MAX + 1)
+DAYS = range(1, INVITE_DAYS_MAX + 1)
 
 
 class Command(BaseCommand):

@@ -1,0 +1,52 @@
+"""What a user's page in the admin shows and offers of the mailbox: how much waits, never what."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.audit.actions import Action
+from accounts.audit.chain import Actor, append
+from accounts.desk.acts import check_may_touch, checked_reason
+from accounts.desk.pages import shown_time
+from accounts.desk.permissions import May
+from accounts.desk.registry import Panel, UserAct, register_act, register_panel
+from keys.services import hold_bundle
+from messaging.mailbox import decisions
+from messaging.mailbox.store import get_store
+
+
+def clear_mailbox(actor: Actor, user_id: UUID, *, reason: str) -> int:
+    """Drop what waits for the user. Returns how many messages.
+
+    A dropped message is like a confirmed one: sent again, it is acked and not delivered. What a
+    live connection was handed or rung for by then may still come there. Raises as :mod:`accounts.desk.acts`.
+    """
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.CLEAR_MAILBOX)
+        hold_bundle(user_id)
+        dropped = decisions.drop(user_id, timezone.now())
+        append(actor, Action.CLEAR_MAILBOX, user_id=user_id, target=f"{dropped} messages", reason=reason)
+    return dropped
+
+
+def _mailbox(user_id: UUID) -> Panel:
+    messages, size, oldest = get_store().count(user_id)
+    rows = [(messages, size, shown_time(oldest))] if messages else []
+    return Panel("Mailbox", ("Messages that wait", "Bytes", "Oldest"), rows)
+
+
+def register() -> None:
+    register_panel(50, "accounts.view_user", _mailbox)
+    register_act(
+        UserAct(
+            "clear-mailbox",
+            "Clear the mailbox",
+            "The messages that wait for the account are dropped, and are not delivered if they are sent again.",
+            May.CLEAR_MAILBOX,
+            lambda actor, user_id, data: clear_mailbox(actor, user_id, reason=data["reason"]),
+        )
+    )

@@ -1,0 +1,149 @@
+"""What each role may do in the admin, and what it may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from accounts.audit.models import AuditEntry
+from accounts.desk.permissions import MODERATOR, OPERATOR, ROLES, May, write_roles
+from accounts.models import User
+from accounts.second_factor.models import Authenticator
+from accounts.second_factor.services import begin
+from tests.accounts.conftest import PASSWORD
+
+pytestmark = pytest.mark.django_db
+USERS = reverse("admin:accounts_user_changelist")
+SESSIONS = reverse("admin:accounts_session_changelist")
+INVITES = reverse("admin:accounts_invite_changelist")
+BUNDLES = reverse("admin:keys_prekeybundle_changelist")
+GROUPS = reverse("admin:auth_group_changelist")
+SETTINGS = reverse("admin:settings")
+OF_OPERATORS = {May.VIEW_SETTINGS, May.PURGE, May.EXPORT_USER, May.EXPORT_AUDIT}
+
+
+def browser_of(role: str | None) -> Client:
+    """A browser of somebody of the staff who has this role, and of a superuser for None."""
+    write_roles(apps)
+    make = User.objects.create_superuser if role is None else User.objects.create_user
+    user = make(role or "root", PASSWORD, is_staff=True)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def status(client: Client, address: str) -> int:
+    return client.get(address).status_code
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_has_what_the_table_says(role: str) -> None:
+    write_roles(apps)
+    write_roles(apps)
+    permissions = Group.objects.get(name=role).permissions.select_related("content_type")
+    held = {f"{each.content_type.app_label}.{each.codename}" for each in permissions}
+    assert held == ROLES[role]
+
+
+def test_the_migration_made_the_roles_and_django_none_of_their_permissions_again() -> None:
+    names = list(Permission.objects.values_list("content_type__app_label", "codename"))
+    assert len(names) == len(set(names))
+    assert {each.codename for each in May} <= {codename for app, codename in names if app == "desk"}
+
+
+def test_a_permission_that_was_added_to_a_role_by_hand_is_taken_away_by_the_next_migration() -> None:
+    write_roles(apps)
+    role = Group.objects.get(name=MODERATOR)
+    role.permissions.add(Permission.objects.get(codename="delete_user", content_type__app_label="accounts"))
+    write_roles(apps)
+    assert not role.permissions.filter(codename="delete_user", content_type__app_label="accounts").exists()
+
+
+def test_operators_are_moderators_who_may_more() -> None:
+    assert ROLES[OPERATOR] - ROLES[MODERATOR] == OF_OPERATORS
+
+
+def test_no_role_changes_a_row_or_a_right_past_the_acts() -> None:
+    for role in ROLES.values():
+        assert not [name for name in role if not name.startswith("desk.") and ".view_" not in name]
+
+
+@pytest.mark.parametrize(
+    ("role", "seen"),
+    [
+        (MODERATOR, {USERS, SESSIONS, INVITES, BUNDLES}),
+        (OPERATOR, {USERS, SESSIONS, INVITES, BUNDLES, SETTINGS}),
+        (None, {USERS, SESSIONS, INVITES, BUNDLES, SETTINGS, GROUPS}),
+    ],
+)
+def test_pages_are_open_to_those_whom_they_are_for_and_the_sidebar_shows_no_others(
+    role: str | None, seen: set[str]
+) -> None:
+    client = browser_of(role)
+    start = client.get(reverse("admin:index")).content.decode()
+    for page in (USERS, SESSIONS, INVITES, BUNDLES, SETTINGS, GROUPS):
+        assert status(client, page) == (200 if page in seen else 403), page
+        assert (f'href="{page}"' in start) is (page in seen), page
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_neither_edits_nor_deletes_accounts_nor_gives_rights(role: str, alice: User) -> None:
+    client = browser_of(role)
+    page = reverse("admin:accounts_user_change", args=[alice.pk])
+    assert status(client, page) == 200
+    assert client.post(page, {"display_name": "x", "is_staff": "on"}).status_code == 403
+    assert (
+        client.post(reverse("admin:accounts_user_delete", args=[alice.pk]), {"post": "y"}).status_code == 403
+    )
+    client.post(USERS, {"action": "delete_selected", "_selected_action": [alice.pk], "post": "yes"})
+    assert client.post(reverse("admin:auth_group_add"), {"name": "mine"}).status_code == 403
+    alice.refresh_from_db()
+    assert (alice.display_name, alice.is_staff) == ("Alice Liddell", False)
+
+
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_only_superusers_remove_a_second_factor_and_not_their_own(role: str | None, alice: User) -> None:
+    client = browser_of(role)
+    own = User.objects.get(username=role or "root")
+    for user in (alice, own):
+        begin(user)
+    client.post(USERS, {"action": "remove_second_factor", "_selected_action": [alice.pk, own.pk]})
+    left = set(Authenticator.objects.values_list("user", flat=True))
+    assert left == ({own.pk} if role is None else {alice.pk, own.pk})
+    if role is None:
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.actor_id, entry.user_id) == ("remove_second_factor", own.pk, alice.pk)
+
+
+def test_the_settings_page_shows_values_and_no_secret(settings: Settings) -> None:
+    secret = "do-not-show-" * 5
+    settings.CONSTRUCT = replace(
+        settings.CONSTRUCT,
+        secret_key=secret,
+        database_url=f"postgresql://somebody:{secret}@db/x",
+        redis_url=f"redis://:{secret}@cache",
+        mailbox_keys=[secret],
+        audit_keys=[secret],
+        dedup_key=secret,
+        further_dedup_keys=[secret],
+        hosts=["chat.example", "www.chat.example"],
+    )
+    page = browser_of(OPERATOR).get(SETTINGS).content.decode()
+    assert secret not in page
+    assert "chat.example, www.chat.example" in page
+    assert "CONSTRUCT_STAFF_IDLE_S" in page
+
+
+def test_who_has_no_role_sees_an_empty_desk(client: Client) -> None:
+    client.force_login(User.objects.create_user("novice", PASSWORD, is_staff=True))
+    assert status(client, reverse("admin:index")) == 200
+    for page in (USERS, SESSIONS, INVITES, BUNDLES, SETTINGS, GROUPS):
+        assert status(client, page) == 403
