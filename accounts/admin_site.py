@@ -7,7 +7,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
-from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -88,7 +88,12 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
 
     def gave_password(self, request: HttpRequest) -> bool:
         """Whether this browser's sign-in is one of staff, and current. More may be asked for."""
-        return bool(super().has_permission(request)) and is_current(request)
+        if super().has_permission(request):
+            return is_current(request)
+        # Of somebody who was suspended meanwhile, say: it must not come back when that is over.
+        if SESSION_KEY in request.session:
+            request.session.flush()
+        return False
 
     def has_permission(self, request: HttpRequest) -> bool:
         if not self.gave_password(request):

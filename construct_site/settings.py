@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dj_database_url
+from django.templatetags.static import static
 from psycopg import IsolationLevel
 
 from construct_site import env, logs
@@ -156,6 +157,9 @@ UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Construct",
     "SITE_HEADER": "Construct",
     "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("construct_site/icon.svg")}
+    ],
     "SHOW_VIEW_ON_SITE": False,
     # At a listener of its own there is no other page.
     "SITE_URL": None if CONSTRUCT.admin_listen else "/",

@@ -57,7 +57,7 @@ NOT_TOLD: Mapping[type[Model], str] = {
     FormerName: "keyed hashes of the names of deleted accounts",
     Chore: "the server's own chores",
     AuditHead: "where the audit ends",
-    Desk: "no rows at all: it holds the permissions of staff",
+    Desk: "no rows of its own: it holds the permissions of staff",
     RecoveryCode: "keyed hashes of codes that staff were handed, ten each",
 }
 """Models without a section, with the reason; ``docs/operating.md`` gives both."""

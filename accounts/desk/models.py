@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from django.db import models
-
 from accounts.desk.permissions import May
+from accounts.models import User
 
 
-class Desk(models.Model):
-    """Holds the permissions of :class:`~accounts.desk.permissions.May`. There is no table and no row."""
+class Desk(User):
+    """Holds the permissions of :class:`~accounts.desk.permissions.May`. Its rows are the accounts."""
 
     class Meta:
-        managed = False
+        proxy = True
         default_permissions = ()
         permissions = [(each.codename, each.label) for each in May]
         verbose_name_plural = "desk"
-
-    def __str__(self) -> str:
-        return "desk"

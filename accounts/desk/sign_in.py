@@ -26,7 +26,7 @@ _USED_RESOLUTION_S = 60
 
 
 def peer_of(request: HttpRequest) -> Peer:
-    # A request that comes another way than by ASGI (Django's test client's) tells nothing of its peer.
+    """A request that comes another way than by ASGI (Django's test client's) tells nothing of its peer."""
     return Peer.from_scope(getattr(request, "scope", {}))
 
 

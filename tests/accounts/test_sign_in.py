@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import time_machine
 from asgiref.sync import sync_to_async
 from django.conf import settings as project_settings
 from django.contrib.sessions.models import Session as BrowserSession
+from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
@@ -174,6 +177,7 @@ class TestHowLong:
             staff.is_staff = change != "rights"
             await staff.asave()
         assert not await is_in(browser)
+        assert not await BrowserSession.objects.aexists()
 
 
 @pytest.mark.usefixtures("required")
@@ -325,6 +329,34 @@ class TestAtRest:
         assert services.begin(staff).secret() == before
         settings.SECRET_KEY = "another" * 10
         assert services.begin(staff).secret() not in (before, None)
+
+
+def test_of_one_code_that_comes_twice_at_once_one_is_taken(staff: User) -> None:
+    enrol(staff)
+    code = code_of(Authenticator.objects.get())
+
+    def check() -> bool:
+        try:
+            services.check(staff, code)
+        except services.WrongCode:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        taken = [each.result() for each in [threads.submit(check) for _ in range(4)]]
+    assert sorted(taken) == [False, False, False, True]
+
+
+def test_the_command_removes_it(staff: User) -> None:
+    with pytest.raises(CommandError, match="has no second factor"):
+        call_command("reset_second_factor", "Moderator")
+    enrol(staff)
+    call_command("reset_second_factor", "Moderator", "--reason", "lost", stdout=StringIO())
+    assert not Authenticator.objects.exists()
+    entry = AuditEntry.objects.get(action="remove_second_factor")
+    assert (entry.actor_kind, entry.actor_id, entry.reason) == ("operator", None, "lost")
 
 
 def test_removing_it_is_audited_and_ends_the_codes(staff: User) -> None:

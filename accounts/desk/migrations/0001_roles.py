@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import migrations, models
+from django.db import migrations
 
 from accounts.desk.permissions import write_roles
 
@@ -15,6 +15,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        ("accounts", "0007_search_in_steps"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
@@ -22,14 +23,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.CreateModel(
             name="Desk",
-            fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
-            ],
+            fields=[],
             options={
                 "verbose_name_plural": "desk",
                 "permissions": [
@@ -51,9 +45,12 @@ class Migration(migrations.Migration):
                     ("export_user", "May export user"),
                     ("export_audit", "May export audit"),
                 ],
-                "managed": False,
+                "proxy": True,
                 "default_permissions": (),
+                "indexes": [],
+                "constraints": [],
             },
+            bases=("accounts.user",),
         ),
-        migrations.RunPython(make_roles, migrations.RunPython.noop, elidable=False),
+        migrations.RunPython(make_roles, migrations.RunPython.noop),
     ]

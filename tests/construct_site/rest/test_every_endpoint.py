@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
@@ -279,9 +280,9 @@ def _staff_cookies() -> dict[str, str]:
     """The headers of a superuser's browser, logged into the admin, with the CSRF token of its forms."""
     browser = Client()
     browser.force_login(User.objects.create_superuser("root", PASSWORD))
-    browser.get("/admin/password_change/", headers={"host": "localhost"})
-    session, token = (browser.cookies[name].value for name in ("sessionid", "csrftoken"))
-    return {"cookie": f"sessionid={session}; csrftoken={token}", "x_csrftoken": token}
+    browser.get("/admin/auth/group/add/", headers={"host": "localhost"})
+    session, token = (browser.cookies[name].value for name in (settings.SESSION_COOKIE_NAME, "csrftoken"))
+    return {"cookie": f"{settings.SESSION_COOKIE_NAME}={session}; csrftoken={token}", "x_csrftoken": token}
 
 
 def _end(token_of: Api, **changes: Any) -> None:
