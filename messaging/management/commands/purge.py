@@ -5,15 +5,18 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from construct_site.metrics.store import purge_metrics, store_counts
 from messaging.housekeeping import expire_mailbox, purge_accounts
 
 
 class Command(BaseCommand):
     help = (
         "Deletes expired messages and stubs, sessions that ended long ago, names that have rested and "
-        "expired invites, reset codes and used challenges."
+        "expired invites, reset codes, used challenges, old reports and old figures."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now = timezone.now()
-        self.stdout.write(f"{expire_mailbox(now) + purge_accounts(now)} rows deleted.")
+        gone = expire_mailbox(now) + purge_accounts(now) + purge_metrics(now)
+        self.stdout.write(f"{gone} rows deleted.")
+        store_counts()
