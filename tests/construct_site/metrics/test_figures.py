@@ -81,14 +81,15 @@ class TestSeries:
         assert series(Metric.LOGINS, since, since + DAY, Step.DAY) == [Point(MIDNIGHT, 3)]
         assert series(Metric.LOGINS, since, since + HOUR, Step.HOUR) == [Point(MIDNIGHT, 3)]
 
-    def test_many_series_are_one_query(self) -> None:
+    @pytest.mark.parametrize(("step", "most", "points"), [(Step.HOUR, 1, 30 * 24 + 1), (Step.DAY, 2, 31)])
+    def test_many_series_are_one_query_and_of_days_two(self, step: Step, most: int, points: int) -> None:
         for metric in Metric:
             put(metric, NOON, 1)
         with CaptureQueriesContext(connection) as queries:
-            found = several_series(PLAIN, NOON - 30 * DAY, NOON + HOUR, Step.DAY)
-        assert len(queries) == 1
-        assert {metric: points[-1].value for metric, points in found.items()} == dict.fromkeys(PLAIN, 1)
-        assert {len(points) for points in found.values()} == {31}
+            found = several_series(PLAIN, NOON - 30 * DAY, NOON + HOUR, step)
+        assert len(queries) == most
+        assert {metric: each[-1].value for metric, each in found.items()} == dict.fromkeys(PLAIN, 1)
+        assert {len(each) for each in found.values()} == {points}
 
     def test_times_have_no_single_value(self) -> None:
         with pytest.raises(ValueError, match="times"):
