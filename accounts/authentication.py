@@ -34,6 +34,8 @@ from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import get_limiter
+from construct_site.metrics.collector import count
+from construct_site.metrics.table import Metric
 
 _RESUMED_TOGETHER = 100
 _resuming: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher[tuple[str, Peer], Grant]] = (
@@ -57,6 +59,7 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
         grant = await run_in_database_thread(_open, credentials, peer)
     if grant is None:
         raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    count(Metric.LOGINS)
     await _refresh_hash(credentials, password)
     return grant
 
@@ -140,6 +143,8 @@ async def _attempt(name: str | None, address: str, *, known: bool = False) -> As
         yield
     except BaseException as error:
         is_failure = isinstance(error, ConstructError) and error.code is ErrorCode.INVALID_CREDENTIALS
+        if is_failure:
+            count(Metric.FAILED_LOGINS)
         leave = limiter.record_failed_login if is_failure else limiter.abandon_login
         await leave(name, address, known)
         raise

@@ -35,6 +35,7 @@ POSITIVE = (
     "mailbox_sender_share",
     "message_s",
     "housekeeping_s",
+    "metrics_flush_s",
     "sweep_s",
     "window_messages",
     "window_bytes",

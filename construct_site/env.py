@@ -211,6 +211,12 @@ class Config:
         "Bytes of new messages that wait in memory for room in a window; beyond it close 4408.",
     )
 
+    # Figures
+    metrics_s: int = _setting(400 * 86400, "How long the hourly figures of the server are kept.")
+    metrics_flush_s: float = _setting(
+        60.0, "Pause between two times that a process adds what it counted to the hourly figures."
+    )
+
     # Limits
     limits: str = _setting("on", "`off` lifts every rate limit and connection cap (load tests).")
     limits_off_confirmed: bool = _setting(False, "Production takes `CONSTRUCT_LIMITS=off` only with this.")

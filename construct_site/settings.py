@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     # First, so that `runserver` is Daphne's.
     "daphne",
     "construct_site",
+    "construct_site.metrics",
     "accounts",
     "accounts.audit",
     "accounts.desk",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+
+def stale_before(now: datetime) -> datetime:
+    """A prekey that has been in use since then is stale."""
+    return now - timedelta(seconds=settings.CONSTRUCT.prekey_stale_s)
 
 
 class PrekeyBundle(models.Model):
@@ -41,7 +46,7 @@ class PrekeyBundle(models.Model):
     @property
     def is_stale(self) -> bool:
         """The prekey should have been rotated by now. It is served all the same (protocol section 6)."""
-        return self.rotated_at <= timezone.now() - timedelta(seconds=settings.CONSTRUCT.prekey_stale_s)
+        return self.rotated_at <= stale_before(timezone.now())
 
 
 class RetiredPrekey(models.Model):

@@ -6,6 +6,8 @@ It stands with the keys because an account on the wire always has a bundle, and
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
@@ -26,6 +28,8 @@ from accounts.services import (
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import RateLimit, get_limiter
+from construct_site.metrics.collector import count
+from construct_site.metrics.table import Metric
 from keys.bundle import Bundle, parse_bundle
 from keys.services import store_first_bundle
 
@@ -94,6 +98,7 @@ def register_account(
             is_approved=settings.CONSTRUCT.registration != "approval",
         )
         store_first_bundle(user, bundle)
+        transaction.on_commit(partial(count, Metric.REGISTRATIONS))
         return open_session(user, peer)
 
 

@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.services import Credentials, end_other_sessions_of
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import Bundle, PrekeyUpdate, verify_update
-from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey
+from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey, stale_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,11 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
         verify_update(update, bytes(bundle.verifying_key))
         if update.new_prekey_public != bytes(bundle.signed_prekey_public):
             _rotate(bundle, update)
+
+
+def count_stale(now: datetime) -> int:
+    """How many prekeys should have been rotated by now. Reads all bundles: for a round of housekeeping."""
+    return PrekeyBundle.objects.filter(rotated_at__lte=stale_before(now)).count()
 
 
 def hold_bundle(user_id: UUID) -> None:

@@ -33,6 +33,8 @@ from django.conf import settings
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ErrorCode
 from construct_site.logs import describe_error
+from construct_site.metrics.collector import note_time
+from construct_site.metrics.table import Metric
 from messaging.mailbox.letters import Page
 from messaging.protocol import codec
 from messaging.window import Window
@@ -120,6 +122,8 @@ class Connection:
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
         self._unheard: set[int] = set()
+        self._came_at: dict[int, float] = {}
+        """Loop time at which an unconfirmed row was offered; not noted where age confirms, for want of pongs."""
         self._forgotten: dict[int, None] = {}
         self._highest_known = 0
         self._has_begun = False
@@ -155,6 +159,8 @@ class Connection:
             return True
         if row_id in self._kept:
             return False
+        if self._socket.has_pongs:
+            self._came_at[row_id] = self._loop.time()
         if is_unheard:
             self._unheard.add(row_id)
         is_newest = row_id > self._highest_known
@@ -328,8 +334,11 @@ class Connection:
         """These rows arrived: have them removed, and let as many more come."""
         if not row_ids or not self.is_attached:
             return
+        now = self._loop.time()
         for row_id in row_ids:
             self._window.give_back(self._handed[row_id])
+            if (came_at := self._came_at.pop(row_id, None)) is not None:
+                note_time(Metric.DELIVERY_TIME, now - came_at)
         self._window.grow()
         self._rows.confirm(self, row_ids)
         self._go_on()

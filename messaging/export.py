@@ -30,6 +30,7 @@ from accounts.services import Grant
 from construct_site.database import one_snapshot, run_in_database_thread
 from construct_site.export import Section
 from construct_site.limits import RateLimit, get_limiter
+from construct_site.metrics.models import HourlyMetric, ProcessFigures
 from construct_site.rest.payloads import Payload, Text, UnixSeconds
 from keys.sections import KEYS
 from messaging.models import Chore
@@ -59,6 +60,8 @@ NOT_TOLD: Mapping[type[Model], str] = {
     AuditHead: "where the audit ends",
     Desk: "no rows of its own: it holds the permissions of staff",
     RecoveryCode: "keyed hashes of codes that staff were handed, ten each",
+    HourlyMetric: "sums over all accounts, by the hour",
+    ProcessFigures: "how many connections each server process has",
 }
 """Models without a section, with the reason; ``docs/operating.md`` gives both."""
 

@@ -15,6 +15,7 @@ from construct_site.env import Config
 from construct_site.errors import ConstructError
 from construct_site.limits import get_limiter
 from construct_site.logs import describe_error
+from construct_site.metrics.flusher import Flusher
 from messaging import contacts
 from messaging.housekeeping import keep_house
 from messaging.hub import Hub
@@ -59,6 +60,8 @@ class Node:
         )
         self._accepting: dict[tuple[UUID, UUID], asyncio.Task[None]] = {}
         self._housekeeper = asyncio.create_task(keep_house())
+        self._flusher = Flusher(lambda: self.hub.connections)
+        self._flusher.start()
         self.hub.start()
 
     def _accept_contact(self, user_id: UUID, peer_id: UUID) -> None:
@@ -78,6 +81,8 @@ class Node:
                 log.error("not closed in order", part=type(part).__name__, error=describe_error(error))
         # The mailbox announces no more.
         await asyncio.gather(*self._accepting.values())
+        # The others count until they end.
+        await self._flusher.close()
 
 
 async def _accept(user_id: UUID, peer_id: UUID) -> None:

@@ -9,6 +9,8 @@ from functools import partial
 from uuid import UUID
 
 from construct_site.errors import ConstructError, ErrorCode
+from construct_site.metrics.collector import count
+from construct_site.metrics.table import Metric
 from messaging.hub import Hub
 from messaging.mailbox.letters import Letter, Outcome, Verdict
 from messaging.mailbox.mailbox import Mailbox
@@ -98,6 +100,7 @@ class _Delivery:
 
     def announce(self, outcome: Outcome) -> None:
         """Right after the commit, in commit order, whether anybody waits for the ack or not."""
+        count(Metric.MESSAGES_RELAYED)
         letter, hub = self.letter, self._relay.hub
         self._accept(outcome)
         if outcome.is_request:

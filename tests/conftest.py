@@ -7,7 +7,8 @@ neither the database nor the channel layer, so it need not run again on PostgreS
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 import redis
 
 from construct_site.limits import store as limits_store
+from construct_site.metrics.collector import COLLECTOR
+from construct_site.metrics.table import Metric
 from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
@@ -33,6 +36,8 @@ PURE = (
     "construct_site/test_errors.py",
     "construct_site/test_limits_meters.py",
     "construct_site/test_logs.py",
+    "construct_site/metrics/test_collector.py",
+    "construct_site/metrics/test_table.py",
     "construct_site/test_notices.py",
     "construct_site/test_proxies.py",
     "construct_site/test_server_http.py",
@@ -116,6 +121,20 @@ def _empty_redis(pytestconfig: pytest.Config) -> Iterator[None]:
         with redis.Redis.from_url(os.environ["REDIS_URL"]) as connection:
             connection.flushdb()
             connection.set(TAKEN, "")
+
+
+@pytest.fixture
+def newly_counted() -> Callable[[], Counter[Metric]]:
+    """Tells what this process counted since the test began, or since it last told; times of all classes together."""
+
+    def tell() -> Counter[Metric]:
+        counted: Counter[Metric] = Counter()
+        for (metric, _), amount in COLLECTOR.take().items():
+            counted[metric] += amount
+        return counted
+
+    tell()
+    return tell
 
 
 @pytest.fixture(scope="session")

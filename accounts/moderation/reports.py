@@ -57,6 +57,11 @@ def hold_reports(user_id: UUID) -> None:
     list(concerned.select_for_update(no_key=True).values_list("pk"))
 
 
+def count_open_reports() -> int:
+    """How many reports wait for a moderator."""
+    return Report.objects.count()
+
+
 def purge_reports(now: datetime) -> int:
     """Delete the reports that are older than ``CONSTRUCT_REPORT_S``. Returns how many."""
     kept = timedelta(seconds=settings.CONSTRUCT.report_s)

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -275,6 +275,14 @@ def live_sessions(session_ids: Collection[UUID]) -> set[UUID]:
         pk__in=session_ids, revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True
     )
     return set(live.values_list("pk", flat=True))
+
+
+def count_seen_on(day: date) -> int:
+    """How many accounts logged in, resumed a session or used REST on that day of UTC, the last on which they did.
+
+    Reads all accounts: for a round of housekeeping, not for a page.
+    """
+    return User.objects.filter(last_seen_on=day).count()
 
 
 def _digest(token: str) -> bytes:

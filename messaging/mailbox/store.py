@@ -21,6 +21,8 @@ from django.contrib.auth import get_user_model
 from django.db import connection, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Sum
 
+from construct_site.metrics.collector import count
+from construct_site.metrics.table import Metric
 from keys.models import PrekeyBundle
 from messaging.mailbox import rotation
 from messaging.mailbox.commits import Committer, ThreadCommitter
@@ -110,7 +112,10 @@ class Store(ABC):
         for is_stub, before in ends.items():
             old = MailboxMessage.objects.filter(recipient__isnull=is_stub, stored_at__lt=before)
             rows = list(old.order_by("stored_at").values_list("id", flat=True)[:most])
-            gone += MailboxMessage.objects.filter(id__in=rows).delete()[0]
+            deleted = MailboxMessage.objects.filter(id__in=rows).delete()[0]
+            if not is_stub:
+                count(Metric.MESSAGES_EXPIRED, deleted)
+            gone += deleted
         return gone
 
     def waiting(self, users: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
@@ -125,6 +130,10 @@ class Store(ABC):
         waiting = MailboxMessage.objects.filter(recipient_id=OuterRef("pk"), is_request=False)
         having = get_user_model().objects.filter(Exists(waiting), pk__in=users)
         return set(having.values_list("pk", flat=True))
+
+    def count_waiting(self) -> int:
+        """How many messages wait in all mailboxes together. Walks the index of those that wait."""
+        return MailboxMessage.objects.filter(recipient__isnull=False).count()
 
     def count(self, recipient_id: UUID) -> tuple[int, int, datetime | None]:
         """What waits for a user, requests too: messages, bytes, and since when the oldest."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -27,6 +28,7 @@ from accounts.services import (
 from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
+from construct_site.metrics.table import Metric
 from tests.accounts.conftest import AWAY, HOME, PASSWORD
 
 NEW_PASSWORD = "a brand new passphrase"
@@ -263,3 +265,28 @@ class TestReset:
         with busy():
             assert await self.refusal(code) is ErrorCode.SERVER_BUSY
         await reset_password(code, NEW_PASSWORD, HOME)
+
+
+async def test_logins_and_wrong_passwords_are_counted_and_refusals_of_a_limit_are_not(
+    alice: User, newly_counted: Callable[[], Counter[Metric]]
+) -> None:
+    await log_in("alice", PASSWORD, HOME)
+    assert newly_counted() == {Metric.LOGINS: 1}
+    for username, password in (("alice", "wrong"), ("nobody", PASSWORD)):
+        await refusal(username, password)
+    assert newly_counted() == {Metric.FAILED_LOGINS: 2}
+    while (await refusal("alice", "wrong")).code is not ErrorCode.RATE_LIMIT_EXCEEDED:
+        newly_counted()
+    assert newly_counted() == {}
+
+
+async def test_a_wrong_reset_code_counts_as_a_failed_login_and_a_resumed_session_as_nothing(
+    alice: User, newly_counted: Callable[[], Counter[Metric]]
+) -> None:
+    grant = await log_in("alice", PASSWORD, HOME)
+    newly_counted()
+    await resume(grant.token, HOME)
+    assert newly_counted() == {}
+    with pytest.raises(ConstructError):
+        await reset_password("no code at all", NEW_PASSWORD, HOME)
+    assert newly_counted() == {Metric.FAILED_LOGINS: 1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -15,6 +17,7 @@ from accounts.models import Session, User
 from accounts.services import Grant, live_sessions
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
+from construct_site.metrics.table import Metric
 from keys.bundle import encode_bundle
 from keys.models import PrekeyBundle
 from keys.registration import register, register_account
@@ -142,3 +145,13 @@ async def test_a_database_that_fails_half_way_leaves_nothing(owner: KeyOwner) ->
 def rename_session_table(old: str, new: str) -> None:
     with connection.schema_editor() as editor:
         editor.alter_db_table(Session, old, new)
+
+
+@with_limiter
+async def test_a_registration_is_counted_once_it_is_stored(
+    owner: KeyOwner, newly_counted: Callable[[], Counter[Metric]]
+) -> None:
+    await register("Alice", PASSWORD, None, encode_bundle(owner.bundle()), HOME)
+    assert newly_counted() == {Metric.REGISTRATIONS: 1}
+    assert (await refusal("alice")).code is ErrorCode.USERNAME_TAKEN
+    assert newly_counted() == {}

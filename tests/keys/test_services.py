@@ -17,7 +17,7 @@ from accounts.services import delete_user
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import PrekeyUpdate
 from keys.models import PrekeyBundle, RetiredPrekey
-from keys.services import ServedBundle, fetch_bundle, rotate_prekey, store_first_bundle
+from keys.services import ServedBundle, count_stale, fetch_bundle, rotate_prekey, store_first_bundle
 from tests.keys.owners import KeyOwner, registered
 
 pytestmark = pytest.mark.django_db
@@ -180,3 +180,12 @@ def test_rotations_at_once_leave_one_line_of_history(owner: KeyOwner) -> None:
     assert set(used[1:]) == {update.new_prekey_public for update in updates}
     followers = [*(row.used_from for row in history[1:]), bundle.rotated_at]
     assert [row.retired_at for row in history] == followers
+
+
+def test_prekeys_are_counted_as_stale_when_they_are_marked_so() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    for days in (29, 30, 31):
+        user = registered(KeyOwner(), f"user{days}")
+        PrekeyBundle.objects.filter(pk=user.pk).update(rotated_at=now - timedelta(days=days))
+    with time_machine.travel(now, tick=False):
+        assert count_stale(now) == len([each for each in PrekeyBundle.objects.all() if each.is_stale]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
@@ -10,6 +11,8 @@ import pytest
 from django.db import InterfaceError, OperationalError
 
 from construct_site.errors import CloseCode, ErrorCode
+from construct_site.metrics.collector import COLLECTOR
+from construct_site.metrics.table import BOUNDS_S, Metric
 from messaging import connection as connection_module
 from messaging.connection import Connection
 from messaging.protocol import codec
@@ -713,6 +716,60 @@ class TestHeartbeat:
         other_socket.on_close = other.detach
         await until(lambda: bool(other_socket.closes))
         assert (socket.pings, socket.closes) == before
+
+
+class TestDeliveryTime:
+    """How long messages take that come while their recipient is connected."""
+
+    @pytest.mark.parametrize("receipts", [False, True])
+    async def test_it_is_noted_once_the_client_confirmed(
+        self, rows: ModelRows, newly_counted: Callable[[], Counter[Metric]], receipts: bool
+    ) -> None:
+        connection, socket = await begun(rows, receipts=receipts)
+        ids = [str(uuid4()) for _ in range(2)]
+        offer_all(rows, connection, [message_frame(message_id=each) for each in ids])
+        assert newly_counted() == {}
+        if receipts:
+            connection.received(ids)
+        else:
+            answer(connection, socket)
+            answer(connection, socket)
+        assert newly_counted() == {Metric.DELIVERY_TIME: 2}
+        connection.received(ids)
+        answer(connection, socket)
+        assert newly_counted() == {}
+
+    async def test_it_counts_from_when_the_message_came_also_if_it_was_kept(self, rows: ModelRows) -> None:
+        COLLECTOR.take()
+        socket = RecordingSocket()
+        connection = Connection(identity(), socket, rows)
+        connection.offer(*rows.store(FRAMES[0]))
+        await asyncio.sleep(0.06)
+        connection.begin()
+        await turns()
+        answer(connection, socket)
+        ((metric, position),) = COLLECTOR.take()
+        assert metric is Metric.DELIVERY_TIME
+        assert BOUNDS_S[position] > 0.06
+
+    async def test_what_waited_in_the_mailbox_is_not_measured(
+        self, rows: ModelRows, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        store_all(rows, FRAMES[:2])
+        connection, socket = await begun(rows)
+        answer(connection, socket)
+        answer(connection, socket)
+        assert rows.confirmed == [1, 2]
+        assert newly_counted() == {}
+
+    async def test_nor_is_anything_where_no_pongs_come(
+        self, rows: ModelRows, amounts: Amounts, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        amounts(confirm_without_pong_s=0.01)
+        connection, _ = await begun(rows, RecordingSocket(has_pongs=False))
+        offer_all(rows, connection, FRAMES[:2])
+        await until(lambda: rows.confirmed == [1, 2])
+        assert newly_counted() == {}
 
 
 class TestExpiry:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from uuid import UUID
@@ -19,7 +21,13 @@ from structlog.testing import capture_logs
 from accounts.audit.actions import Action
 from accounts.audit.chain import SYSTEM, append, read_head
 from accounts.models import Invite, UsedChallenge
+from accounts.moderation.reports import report
 from accounts.services import make_invite
+from construct_site.database import run_in_database_thread
+from construct_site.metrics.models import HourlyMetric
+from construct_site.metrics.store import Batch, store_batch, store_readings
+from construct_site.metrics.table import Metric
+from keys.models import PrekeyBundle
 from messaging import housekeeping
 from messaging.housekeeping import (
     EXPIRY,
@@ -28,6 +36,7 @@ from messaging.housekeeping import (
     expire_mailbox,
     keep_house,
     log_audit_head_if_due,
+    read_metrics_if_due,
 )
 from messaging.mailbox.letters import Caps, Letter
 from messaging.mailbox.store import get_store
@@ -119,6 +128,98 @@ class TestExpire:
         output.seek(0)
         call_command("expire_mailbox", stdout=output)
         assert output.getvalue() == "0 rows deleted.\n"
+
+
+@pytest.mark.usefixtures("transactional_db")
+class TestFigures:
+    def test_expired_messages_are_counted_and_stubs_are_not(
+        self, recipient: UUID, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        rows = store([make_letter(recipient) for _ in range(3)], NOW - timedelta(days=31))
+        get_store().confirm(rows[:1], NOW - timedelta(days=31))
+        assert expire_mailbox(NOW) == 3
+        assert newly_counted() == {Metric.MESSAGES_EXPIRED: 2}
+
+    @pytest.mark.parametrize("command", ["expire_mailbox", "purge"])
+    def test_a_command_stores_what_it_counted(
+        self, recipient: UUID, newly_counted: Callable[[], Counter[Metric]], command: str
+    ) -> None:
+        store([make_letter(recipient) for _ in range(2)], timezone.now() - timedelta(days=31))
+        for _ in range(2):
+            call_command(command, stdout=StringIO())
+        assert [(row.metric, row.value) for row in HourlyMetric.objects.all()] == [("messages_expired", 2)]
+        assert newly_counted() == {}
+
+    def test_a_purge_deletes_old_figures(self) -> None:
+        store_readings({Metric.OPEN_REPORTS: 1}, timezone.now() - timedelta(days=401))
+        output = StringIO()
+        call_command("purge", stdout=output)
+        assert output.getvalue() == "1 rows deleted.\n"
+
+    def test_what_is_read_is_of_this_moment(self, recipient: UUID) -> None:
+        other = make_recipient("other", last_seen_on=NOW.date())
+        make_recipient("yesterday", last_seen_on=NOW.date() - timedelta(days=1))
+        PrekeyBundle.objects.filter(pk=other).update(rotated_at=NOW - timedelta(days=31))
+        rows = store([make_letter(recipient) for _ in range(3)], NOW)
+        get_store().confirm(rows[:1], NOW)
+        report(recipient, other, "spam", "", [])
+        for name, connections in (("one", 5), ("two", 7)):
+            store_batch(name, Batch(1, {}), connections, NOW)
+        with time_machine.travel(NOW, tick=False):
+            read_metrics_if_due()
+        assert readings() == {
+            Metric.ACTIVE_USERS: 1,
+            Metric.CONNECTIONS: 12,
+            Metric.MESSAGES_WAITING: 2,
+            Metric.OPEN_REPORTS: 1,
+            Metric.STALE_PREKEYS: 1,
+        }
+
+    def test_what_is_counted_row_by_row_is_read_every_ten_minutes_and_the_rest_every_minute(
+        self, recipient: UUID
+    ) -> None:
+        with time_machine.travel(NOW.replace(minute=0), tick=False) as clock:
+            read_metrics_if_due()
+            store([make_letter(recipient)], NOW)
+            report(recipient, make_recipient("other"), "spam", "", [])
+            clock.shift(timedelta(minutes=9))
+            read_metrics_if_due()
+            assert (readings()[Metric.MESSAGES_WAITING], readings()[Metric.OPEN_REPORTS]) == (0, 1)
+            clock.shift(MINUTE)
+            read_metrics_if_due()
+            assert readings()[Metric.MESSAGES_WAITING] == 1
+
+    def test_of_several_processes_one_reads(self) -> None:
+        with time_machine.travel(NOW, tick=False):
+            read_metrics_if_due()
+            with CaptureQueriesContext(connection) as queries:
+                read_metrics_if_due()
+        assert not [each["sql"] for each in queries if "COUNT" in each["sql"]]
+
+    def test_old_figures_go_in_the_same_round(self) -> None:
+        store_readings({Metric.OPEN_REPORTS: 1}, NOW - timedelta(days=401))
+        with time_machine.travel(NOW, tick=False):
+            read_metrics_if_due()
+        assert not HourlyMetric.objects.filter(hour__lt=NOW - timedelta(days=1)).exists()
+
+    async def test_the_running_server_reads_them_also_while_it_cannot_expire(
+        self, amounts: Amounts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail() -> int:
+            raise OperationalError
+
+        monkeypatch.setattr(housekeeping, "expire_if_due", fail)
+        amounts(housekeeping_s=0.01)
+        housekeeper = asyncio.create_task(keep_house())
+        try:
+            await until(lambda: run_in_database_thread(HourlyMetric.objects.exists))
+        finally:
+            housekeeper.cancel()
+            await asyncio.gather(housekeeper, return_exceptions=True)
+
+
+def readings() -> dict[str, int]:
+    return dict(HourlyMetric.objects.values_list("metric", "value"))
 
 
 class TestKeepHouse:

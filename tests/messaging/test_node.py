@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 
 from construct_site.database import run_in_database_thread
+from construct_site.metrics.models import HourlyMetric
+from construct_site.metrics.store import count_connections, processes
+from construct_site.metrics.table import Metric
 from messaging import contacts
+from messaging.connection import Connection, Identity
 from messaging.models import Chore
 from messaging.node import get_node
 from tests.messaging.conftest import Amounts
-from tests.messaging.doubles import PATIENCE_S, chat_message, until
+from tests.messaging.doubles import PATIENCE_S, RecordingSocket, chat_message, until
 from tests.messaging.mailbox.conftest import make_recipient
 
 SENDER = uuid4()
@@ -82,9 +89,8 @@ async def test_it_keeps_house(recipient: UUID, amounts: Amounts) -> None:
         await until(lambda: run_in_database_thread(Chore.objects.exists))
     finally:
         await node.close()
-    assert await run_in_database_thread(lambda: [chore.name for chore in Chore.objects.all()]) == [
-        "expire_mailbox"
-    ]
+    names = await run_in_database_thread(lambda: list(Chore.objects.values_list("name", flat=True)))
+    assert "expire_mailbox" in names
 
 
 async def test_a_person_who_is_written_to_is_accepted_once_at_a_time_and_before_the_node_ends(
@@ -112,3 +118,26 @@ async def test_a_person_who_is_written_to_is_accepted_once_at_a_time_and_before_
         await closing
     assert asked == [(sender, recipient)]
     assert [each.id for each in await asyncio.to_thread(contacts.accepted_people, sender)] == [recipient]
+
+
+async def test_it_tells_its_connections_and_stores_what_it_counted_before_it_ends(
+    recipient: UUID, amounts: Amounts, newly_counted: Callable[[], Counter[Metric]]
+) -> None:
+    amounts(metrics_flush_s=0.01)
+    node = get_node()
+    try:
+        identity = Identity(recipient, uuid4(), confirms_by_receipt=False)
+        await node.hub.attach(Connection(identity, RecordingSocket(), node.hub))
+
+        async def tells() -> bool:
+            return await run_in_database_thread(count_connections, timezone.now()) == 1
+
+        await until(tells)
+        amounts(metrics_flush_s=60)
+        await node.relay.send(SENDER, chat_message(SENDER, recipient))
+    finally:
+        await node.close()
+    relayed = HourlyMetric.objects.filter(metric=Metric.MESSAGES_RELAYED)
+    assert await run_in_database_thread(lambda: [row.value for row in relayed]) == [1]
+    assert await run_in_database_thread(processes, timezone.now()) == {}
+    assert newly_counted() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 
 from construct_site.errors import ConstructError, ErrorCode
+from construct_site.metrics.table import Metric
 from messaging import contacts
 from messaging.connection import Connection, Identity
 from messaging.hub import Hub
@@ -149,6 +151,16 @@ class TestRefusals:
     ) -> None:
         await relay.send(SENDER, chat_message(SENDER, recipient))
         assert counted == [SENDER]
+
+
+async def test_a_message_counts_as_relayed_once_it_is_stored_and_not_again(
+    relay: Relay, recipient: UUID, newly_counted: Callable[[], Counter[Metric]]
+) -> None:
+    message = chat_message(SENDER, recipient)
+    for _ in range(2):
+        await relay.send(SENDER, message)
+    await refusal(relay.send(SENDER, chat_message(SENDER, uuid4())))
+    assert newly_counted() == {Metric.MESSAGES_RELAYED: 1}
 
 
 class TestAck:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from construct_site.metrics.store import store_counts
 from messaging.housekeeping import expire_mailbox
 
 
@@ -13,3 +14,4 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         self.stdout.write(f"{expire_mailbox(timezone.now())} rows deleted.")
+        store_counts()

@@ -8,17 +8,19 @@ from django.utils import timezone
 from accounts.audit.actions import Action
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
+from construct_site.metrics.store import purge_metrics, store_counts
 from messaging.housekeeping import expire_mailbox, purge_accounts
 
 
 class Command(BaseCommand):
     help = (
         "Deletes expired messages and stubs, sessions that ended long ago, names that have rested and "
-        "expired invites, reset codes and used challenges."
+        "expired invites, reset codes, used challenges, old reports and old figures."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         now = timezone.now()
-        rows = expire_mailbox(now) + purge_accounts(now)
+        rows = expire_mailbox(now) + purge_accounts(now) + purge_metrics(now)
         acts.note_done(OPERATOR, Action.PURGE, target=f"{rows} rows")
         self.stdout.write(f"{rows} rows deleted.")
+        store_counts()

@@ -22,6 +22,7 @@ from accounts.services import (
     Grant,
     SessionIdentity,
     address_is_known,
+    count_seen_on,
     end_session,
     live_sessions,
     open_session,
@@ -282,3 +283,15 @@ def test_a_login_at_the_cap_ends_the_session_that_was_used_longest_ago(settings:
         opened.append(open_session(user, HOME))
         live = live_sessions([each.session_id for each in (*opened, kept)])
     assert live == {opened[0].session_id, opened[2].session_id, opened[3].session_id, kept.session_id}
+
+
+@in_one_thread
+def test_who_was_seen_today_is_counted_once_however_often() -> None:
+    alice, bob = User.objects.create_user("alice"), User.objects.create_user("bob")
+    User.objects.create_user("never")
+    with time_machine.travel(NOON, tick=False) as clock:
+        grants = [open_session(user, HOME) for user in (alice, alice, bob)]
+        clock.shift(timedelta(days=1))
+        resume_session(grants[0].token, HOME)
+    today = (NOON + timedelta(days=1)).date()
+    assert [count_seen_on(day) for day in (NOON.date(), today, today + timedelta(days=1))] == [1, 1, 0]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from uuid import UUID, uuid4
 
 import psycopg
@@ -41,7 +42,7 @@ def recipient(transactional_db: None) -> UUID:
     return make_recipient("recipient")
 
 
-def make_recipient(username: str, **fields: bool) -> UUID:
+def make_recipient(username: str, **fields: bool | date) -> UUID:
     """An account with a bundle; `fields` are the account's."""
     user = User.objects.create(username=username, display_name=username, **fields)
     PrekeyBundle.objects.create(
