@@ -13,7 +13,6 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.events import user_group
 from messaging import contacts
 from messaging.connection import Connection, Identity
 from messaging.hub import Hub
@@ -28,25 +27,7 @@ from tests.messaging.mailbox.conftest import make_recipient
 
 SENDER = UUID("0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77")
 NOW = datetime(2026, 11, 23, 12, 34, 56, 789, tzinfo=UTC)
-ID = "0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b78"
 MakeRelay = Callable[..., Relay]
-
-
-class SlowLayer(InMemoryChannelLayer):  # type: ignore[misc] # channels carries no types
-    """A layer that nobody shares, and that answers when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rung: list[tuple[str, dict[str, Any]]] = []
-        self.answer = asyncio.Event()
-
-    async def ring_many(self, rings: list[tuple[str, dict[str, Any]]]) -> list[int]:
-        self.rung += rings
-        await self.answer.wait()
-        return [0] * len(rings)
-
-    def listen(self, *_listeners: Any) -> None:
-        pass
 
 
 @pytest.fixture
@@ -255,27 +236,6 @@ class TestContacts:
         assert [(await relay.send(SENDER, message)).status for _ in range(2)] == ["queued"] * 2
         assert (socket.frames, list(connection.handed)) == ([], [])
 
-    async def test_the_ack_of_a_request_waits_as_long_as_that_of_a_message_to_somebody_offline(
-        self, make_relay: MakeRelay, recipient: UUID
-    ) -> None:
-        layer = SlowLayer()
-        relay = make_relay(layer)
-        await asyncio.to_thread(contacts.set_accepted_only, recipient, True)
-        absent = await asyncio.to_thread(make_recipient, "absent")
-        for _ in range(2):
-            acks = [
-                relay.send(SENDER, chat_message(SENDER, each, message_id=ID)) for each in (absent, recipient)
-            ]
-            await until(lambda: len(layer.rung) == 2)
-            assert not any(ack.done() for ack in acks)
-            layer.answer.set()
-            assert [(await ack).status for ack in acks] == ["queued"] * 2
-            ((_, offline), (group, request)) = layer.rung
-            assert group != user_group(recipient)
-            assert len(request.get("frame", b"")) == len(offline.get("frame", b""))
-            layer.rung.clear()
-            layer.answer.clear()
-
     async def test_whom_one_writes_to_is_to_be_accepted_where_only_accepted_people_may_write(
         self, relay: Relay, recipient: UUID, accepted: list[tuple[UUID, UUID]]
     ) -> None:
@@ -374,7 +334,15 @@ class TestOtherProcesses:
     async def test_the_ack_waits_no_longer_for_a_channel_layer_that_hangs(
         self, make_relay: MakeRelay, recipient: UUID
     ) -> None:
-        relay = make_relay(SlowLayer(), doorbell_s=0.05)
+        class HangingLayer(InMemoryChannelLayer):  # type: ignore[misc] # channels carries no types
+            async def ring_many(self, rings: list[Any]) -> list[int]:
+                await asyncio.Event().wait()
+                return [0] * len(rings)
+
+            def listen(self, *_listeners: Any) -> None:
+                pass
+
+        relay = make_relay(HangingLayer(), doorbell_s=0.05)
         started_at = asyncio.get_running_loop().time()
         ack = await asyncio.wait_for(relay.send(SENDER, chat_message(SENDER, recipient)), PATIENCE_S)
         assert ack.status == "queued"
