@@ -132,8 +132,12 @@ class Config:
     transport_frame_bytes: int = _setting(
         256 * 1024, "Largest frame that Daphne takes; beyond it close 1009."
     )
-    http_requests: int = _setting(16, "HTTP requests in work at once; each takes a thread. One address has half.")
-    http_requests_waiting: int = _setting(256, "HTTP requests that may wait, a quarter from one address; beyond it SERVER_BUSY.")
+    http_requests: int = _setting(
+        16, "HTTP requests in work at once; each takes a thread. One address has half."
+    )
+    http_requests_waiting: int = _setting(
+        256, "HTTP requests that may wait, a quarter from one address; beyond it SERVER_BUSY."
+    )
     http_arrival_s: float = _setting(
         60.0, "Time within which an HTTP request arrives; then its connection is closed."
     )
