@@ -23,7 +23,7 @@ from tests.live.server import SERVE, START_S, STOP_S, Backing, Server, ServerFac
 from tests.live.test_client import newcomer, read, sealed
 
 WORKERS = 2
-SERVE_WORKERS = (*SERVE, "--workers", str(WORKERS))
+SERVE_WORKERS = (*SERVE, "--migrate", "--workers", str(WORKERS))
 ATTEMPTS = 200
 """Connections within which each of two processes that race for them must have got two."""
 
