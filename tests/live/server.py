@@ -194,7 +194,10 @@ class ServerFactory:
 
     def launch(self, arguments: Sequence[str] = SERVE, **settings: str) -> Server:
         """Start a server process and return at once: for those that must refuse to start."""
-        port, number = free_port(), len(self.servers)
+        # Nor one of a server that was launched and does not listen yet.
+        taken = {server.port for server in self.servers}
+        port = next(port for port in iter(free_port, None) if port not in taken)
+        number = len(self.servers)
         log = self.directory / f"server-{number}.log"
         environment = environment_of(self.backing, PORT=str(port), **settings)
         with log.open("wb") as output:
