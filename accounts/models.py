@@ -256,7 +256,7 @@ class Session(models.Model):
     last_used_at = models.DateTimeField(help_text="To the hour.")
     client_label = models.CharField(max_length=CLIENT_LABEL_CHARS, blank=True)
     address_digest = models.BinaryField(max_length=16)
-    """Keyed hash of user and peer address: tells only whether this user was here before."""
+    """Keyed hash of user and the address of the login: tells only whether this user gave the password there before."""
     address_sealed = models.BinaryField(max_length=128, null=True, editable=False)
     """The address for its owner's eyes, encrypted; none where ``CONSTRUCT_SESSION_ADDRESSES`` says so."""
     revoked_at = models.DateTimeField(null=True)

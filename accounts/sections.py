@@ -196,7 +196,7 @@ SESSIONS = Section(
             owner="user",
             withheld={
                 "token_digest": "a hash of the token, which the client holds",
-                "address_digest": "a keyed hash of the address, which is told itself where it is kept",
+                "address_digest": "a keyed hash of the address of the login",
             },
         ),
     ),

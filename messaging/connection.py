@@ -13,7 +13,9 @@ the user may confirm it meanwhile, and then it is nowhere else. `_handed` holds 
 row while it is unconfirmed or confirmed. The window counts the unconfirmed alone.
 
 An unheard row, whose sender the user blocked, goes the same way, but is not written to
-the socket: nothing that its sender can see differs.
+the socket: nothing that its sender can see differs. A client with receipts cannot say that it
+stored what it never saw. A pong stands for that, unless the client still owes the receipt of a row
+that went before: then the unheard row waits on disk, as one that was written would.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -133,6 +135,10 @@ class Connection:
         self._pager: asyncio.Task[None] | None = None
         self._heart = _Heart(self, socket, config)
         self._receipts: dict[str, deque[int]] | None = {} if identity.confirms_by_receipt else None
+        self._owed: deque[int] = deque()
+        """Rows written to a client with receipts since the newest one that it named."""
+        self._passed: deque[int] = deque()
+        """Unheard rows that a pong came after, while a receipt is owed for an earlier row."""
 
     # Handing over
 
@@ -223,13 +229,13 @@ class Connection:
             self._highest_known = row_id
         self._window.take(len(frame))
         if row_id in self._unheard:
-            # The next pong confirms it, receipts or not: no client says that it stored what it never saw.
             self._unheard.remove(row_id)
             self._heart.cover(row_id)
             return
         self._socket.write(frame)
         if self._receipts is not None:
             self._receipts.setdefault(codec.message_id_of(frame), deque()).append(row_id)
+            self._owed.append(row_id)
             self._heart.beat()
         else:
             self._heart.cover(row_id)
@@ -328,9 +334,18 @@ class Connection:
                 rows.append(waiting.popleft())
                 if not waiting:
                     del self._receipts[message_id]
-        self.confirm(rows)
+        if rows:
+            # What was written before the newest of them and is not named is no sign of a client that hangs.
+            newest = max(rows)
+            while self._owed and self._owed[0] <= newest:
+                self._owed.popleft()
+        self._confirm(rows)
 
-    def confirm(self, row_ids: list[int]) -> None:
+    def covered(self, row_ids: list[int]) -> None:
+        """A pong came after these rows, or they are old enough: those of a client with receipts are unheard."""
+        self._confirm(row_ids, are_unheard=self._receipts is not None)
+
+    def _confirm(self, row_ids: list[int], *, are_unheard: bool = False) -> None:
         """These rows arrived: have them removed, and let as many more come."""
         if not row_ids or not self.is_attached:
             return
@@ -340,8 +355,20 @@ class Connection:
             if (came_at := self._came_at.pop(row_id, None)) is not None:
                 note_time(Metric.DELIVERY_TIME, now - came_at)
         self._window.grow()
-        self._rows.confirm(self, row_ids)
+        if are_unheard:
+            self._passed.extend(row_ids)
+            row_ids = []
+        self._rows.confirm(self, [*row_ids, *self._take_passed()] if self._passed else row_ids)
         self._go_on()
+
+    def _take_passed(self) -> Iterator[int]:
+        """Unheard rows for which no earlier receipt is owed, and those that are too many to wait for one."""
+        while self._passed and (
+            not self._owed
+            or self._passed[0] < self._owed[0]
+            or len(self._passed) > self._config.window_messages_max
+        ):
+            yield self._passed.popleft()
 
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""
@@ -443,7 +470,7 @@ class _Heart:
             return
         self._is_out = False
         covered, self._covered = self._covered, []
-        self._connection.confirm(covered)
+        self._connection.covered(covered)
         if self._next:
             self.ping()
 
@@ -495,4 +522,4 @@ class _Heart:
             rows.append(self._aging.popleft()[1])
         if self._aging:
             self._timer = self._loop.call_at(self._aging[0][0], self._confirm_by_age)
-        self._connection.confirm(rows)
+        self._connection.covered(rows)

@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 _PROBE_S = 2.0
 _SWEEP_USERS = 500
 """Users of one query of the sweep."""
+_NOBODY = UUID(int=0)
+"""No user has this id: no process is in its group."""
 
 
 class Hub:
@@ -183,6 +185,13 @@ class Hub:
                 connection.look()
         has_it = any(connection.has_been_handed(row_id) for connection in present)
         return has_it, self._ring(recipient_id, {"type": "look"})
+
+    def ring_nobody(self, sealed: bytes = b"") -> asyncio.Future[int] | None:
+        """What :meth:`ring` does for a user who has no connection anywhere, in the same time.
+
+        For a message request, whose ack must be that of somebody offline. Without `sealed` it is as :meth:`remind`.
+        """
+        return self._ring(_NOBODY, {"type": "look", "frame": sealed})
 
     def _ring(self, recipient_id: UUID, message: dict[str, Any]) -> asyncio.Future[int] | None:
         if self._doorbell is None:

@@ -104,6 +104,7 @@ class _Delivery:
         letter, hub = self.letter, self._relay.hub
         self._accept(outcome)
         if outcome.is_request:
+            self._heard = hub.ring_nobody(letter.sealed)
             return
         recipient_id, row_id, previous_id = letter.recipient_id, outcome.row_id, outcome.previous_id
         is_unheard = outcome.is_unheard
@@ -135,9 +136,14 @@ class _Delivery:
         if outcome.verdict is not Verdict.STORED:
             # The process may have ended between the commit and the acceptance.
             self._accept(outcome)
-        if outcome.verdict is Verdict.REPEATED and not outcome.is_request:
+        if outcome.verdict is Verdict.REPEATED:
             # It waits since an earlier send.
-            self._has_arrived, self._heard = self._relay.hub.remind(self.letter.recipient_id, outcome.row_id)
+            if outcome.is_request:
+                self._heard = self._relay.hub.ring_nobody()
+            else:
+                self._has_arrived, self._heard = self._relay.hub.remind(
+                    self.letter.recipient_id, outcome.row_id
+                )
         elif outcome.verdict is Verdict.CONFIRMED:
             self._has_arrived = True
         heard = self._heard if self._relay.tells_presence else None

@@ -71,9 +71,12 @@ hypothesis.settings.load_profile("construct")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--part",
-        choices=["plain", "real", "live", "faults"],
-        help="run one part of `make test` (see tests/run.py): all but the live tests; of these what uses the "
-        "database or the channel layer; the live tests of tests/live; those of tests/faults and tests/load",
+        action="append",
+        default=[],
+        choices=["plain", "real", "distributed", "embedded", "faults", "load"],
+        help="run one part of `make test` (see tests/run.py), or several: all but the live tests; of these what "
+        "uses the database or the channel layer; the tests of tests/live on PostgreSQL and Valkey; those on "
+        "SQLite and the in-memory layer; the tests of tests/faults; those of tests/load",
     )
     parser.addoption(
         "--fault-size",
@@ -94,17 +97,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("live")
         elif any(item.path.is_relative_to(TESTS / path) for path in PURE):
             item.add_marker("pure")
-    if part := config.getoption("part"):
-        left_out = [item for item in items if not _is_of(part, item)]
+    if parts := set(config.getoption("part")):
+        left_out = [item for item in items if parts.isdisjoint(_parts_of(item))]
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if _is_of(part, item)]
+        items[:] = [item for item in items if not parts.isdisjoint(_parts_of(item))]
 
 
-def _is_of(part: str, item: pytest.Item) -> bool:
+def _parts_of(item: pytest.Item) -> set[str]:
     marks = {mark.name for mark in item.iter_markers()}
-    if "live" in marks:
-        return part == ("live" if item.path.is_relative_to(TESTS / "live") else "faults")
-    return part == "plain" or (part == "real" and "pure" not in marks)
+    if "live" not in marks:
+        return {"plain"} if "pure" in marks else {"plain", "real"}
+    for directory in ("faults", "load"):
+        if item.path.is_relative_to(TESTS / directory):
+            return {directory}
+    return {"distributed"} if "distributed" in _values_of(item) else {"embedded"}
+
+
+def _values_of(item: pytest.Item) -> list[object]:
+    """What the test is parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    return [] if callspec is None else list(callspec.params.values())
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +129,7 @@ def _patient_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def _empty_redis(pytestconfig: pytest.Config) -> Iterator[None]:
     """On the pass with Valkey each test leaves an empty database: limits are counted there for hours."""
     yield
-    if pytestconfig.getoption("part") == "real":
+    if "real" in pytestconfig.getoption("part"):
         with redis.Redis.from_url(os.environ["REDIS_URL"]) as connection:
             connection.flushdb()
             connection.set(TAKEN, "")

@@ -2,9 +2,9 @@
 
 Part 1 runs everything but the live tests, Django being on SQLite and the in-memory
 layer. Part 2 runs what uses the database or the channel layer once more, on PostgreSQL
-and Valkey. Parts 3 and 4, the live tests and the faults, start servers of their own on
-both backings; they wait most of the time, so they run beside the other two, and their
-output comes last.
+and Valkey. Parts 3 and 4 start servers of their own. They wait much of the time, so they
+run beside the other two and each other, and their output comes last; the live tests are
+in both so that neither is much longer than parts 1 and 2.
 `DATABASE_URL` and `REDIS_URL` name servers to use, of which the tests take databases of
 their own; servers not named are started here, and stopped at the end, also on a failure,
 on Ctrl-C and on SIGTERM.
@@ -47,12 +47,12 @@ def main(arguments: list[str]) -> int:
             "REDIS_URL": stack.enter_context(empty_redis_database(redis_url)),
         }
         beside = []
-        for title, part in (
-            ("Part 3 of 4: the live tests, on both", "live"),
-            ("Part 4 of 4: faults and load, on both", "faults"),
+        for title, parts in (
+            ("Part 3 of 4: the live tests on PostgreSQL and Valkey, and load", ["distributed", "load"]),
+            ("Part 4 of 4: faults, and the live tests on SQLite", ["faults", "embedded"]),
         ):
             output = stack.enter_context(NamedTemporaryFile())
-            child = _pytest(part, arguments, plain, output)
+            child = _pytest(parts, arguments, plain, output)
             stack.callback(_end, child)
             beside.append((title, child, Path(output.name)))
         children = [child for _, child, _ in beside]
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
                 ("Part 2 of 4: database and channel layer, on PostgreSQL and Valkey", "real", real),
             ):
                 print(title, flush=True)
-                child = _pytest(part, arguments, environment)
+                child = _pytest([part], arguments, environment)
                 with _signals_left_to(child, *children):
                     codes.append(child.wait())
                 if codes[-1] == pytest.ExitCode.INTERRUPTED:
@@ -88,9 +88,10 @@ def verdict(codes: list[int], *, selective: bool) -> int:
 
 
 def _pytest(
-    part: str, arguments: list[str], environment: Mapping[str, str], output: IO[bytes] | None = None
+    parts: list[str], arguments: list[str], environment: Mapping[str, str], output: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest", "--part", part, *arguments]
+    chosen = [f"--part={part}" for part in parts]
+    command = [sys.executable, "-m", "pytest", *chosen, *arguments]
     return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 

@@ -171,11 +171,15 @@ def valkey() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(url: str) -> Iterator[str]:
-    """A new database on the PostgreSQL server at `url`, dropped at the end; yields its address."""
+def fresh_database(url: str, template: str = "template1") -> Iterator[str]:
+    """A new database on the PostgreSQL server at `url`, dropped at the end; yields its address.
+
+    It begins as a copy of the database named `template`, to which nobody may be connected; the default is empty.
+    """
     name = f"construct_test_{secrets.token_hex(8)}"
     # No connection is held meanwhile: a test may restart the server.
-    _run(url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+    _run(url, create.format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield urlsplit(url)._replace(path=f"/{name}").geturl()
     finally:

@@ -72,6 +72,17 @@ def test_a_service_listens_on_loopback_and_stops_when_its_user_fails(
     assert not is_open(urls[0])
 
 
+def test_a_database_begins_as_a_copy_of_its_template(postgresql_url: str) -> None:
+    with fresh_database(postgresql_url) as original:
+        with psycopg.connect(original) as connection:
+            connection.execute("CREATE TABLE copied AS SELECT 7 AS number")
+        with fresh_database(postgresql_url, urlsplit(original).path[1:]) as copy:
+            with psycopg.connect(copy) as connection:
+                assert connection.execute("DELETE FROM copied RETURNING number").fetchall() == [(7,)]
+            with psycopg.connect(original) as connection:
+                assert connection.execute("SELECT number FROM copied").fetchall() == [(7,)]
+
+
 def test_databases_of_their_own_are_empty_and_gone_afterwards(postgresql_url: str, valkey_url: str) -> None:
     with fresh_database(postgresql_url) as first, fresh_database(postgresql_url) as second:
         assert first != second

@@ -32,7 +32,11 @@ def find_credentials(username: str) -> Credentials | None:
 
 
 def address_is_known(user_id: UUID | None, address: str) -> bool:
-    """Whether this user has had a session from this peer address. One query, also for nobody (None)."""
+    """Whether this user has logged in from this peer address. One query, also for nobody (None).
+
+    Where a session was only resumed from does not count: who has a stolen token would make addresses known,
+    each with guesses of its own, and the owner's unknown.
+    """
     user_id = user_id or uuid4()
     was_here = Session.objects.filter(
         user_id=user_id, address_digest=address_digest(user_id, address)

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Session, User
-from accounts.peers import UNKNOWN, Peer
+from accounts.peers import Peer
 from accounts.services import addresses
 from accounts.services.credentials import address_digest
 from accounts.services.suspensions import refuse_suspended
@@ -101,7 +101,8 @@ def resume_session(token: str, peer: Peer) -> Grant:
 
 
 def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Exception]:
-    """Find the session of each token and slide its expiry; its address and label are now those of the peer.
+    """Find the session of each token and slide its expiry; the address that it shows, and its label, are now
+    those of the peer.
 
     One query, and one transaction where anything changes. What changes by less than
     a hundredth of a session's life is left as it is, so clients that come back soon
@@ -147,7 +148,7 @@ _RESUMED = (
     "expires_at",
     "last_used_at",
     "client_label",
-    "address_digest",
+    "address_sealed",
     "user__username",
     "user__display_name",
     "user__is_active",
@@ -171,10 +172,10 @@ def _judge(digest: bytes | None, session: Session | None, token: str) -> Grant |
 def _changes(session: Session, peer: Peer, now: datetime) -> dict[str, Any]:
     """What a resume writes: nothing, if only so little time has passed that it is not worth it."""
     changes: dict[str, Any] = {"last_used_at": _hour(now), "client_label": peer.client_label}
-    if peer.address != UNKNOWN:
-        digest = address_digest(session.user_id, peer.address)
-        if digest != bytes(session.address_digest):
-            changes |= {"address_digest": digest, "address_sealed": addresses.seal(session.pk, peer.address)}
+    is_shown = peer.address == addresses.unseal(session.pk, session.address_sealed)
+    # None where none is to be kept.
+    if not is_shown and (sealed := addresses.seal(session.pk, peer.address)):
+        changes["address_sealed"] = sealed
     is_near = session.expires_at >= _expiry(now) - _SLIDE_SHARE * timedelta(
         seconds=settings.CONSTRUCT.session_s
     )

@@ -27,10 +27,8 @@ class LoginDoor:
     - Names count casefolded, and whether they exist or not.
     - Who comes without a name (with a reset code) is guarded by the address's count
       alone, which no success clears.
-    - Addresses known to have had a good session of that user are guarded by counts
-      of their own, per address and for all of them, so nobody else's failures shut
-      them out; and who has a stolen token, with which each address becomes a known
-      one, has no more guesses than anybody.
+    - An address known to have had a good session of that user is guarded by a
+      count of its own alone, so nobody else's failures shut it out.
     - A check takes a place before the password is looked at, and there are only
       as many places as failures left (one, once the limit was reached). Attempts
       made at once cannot get past the limit; those without a place wait up to
@@ -101,10 +99,7 @@ def _guards(name: str | None, address: str, *, known: bool) -> list[Guard]:
         return [of_address]
     name, pair_limit = name.casefold(), config.failed_logins_per_name_address
     if known:
-        return [
-            Guard(counter_key("login-known", name, address), pair_limit),
-            Guard(counter_key("login-known-name", name), config.failed_logins_per_name),
-        ]
+        return [Guard(counter_key("login-known", name, address), pair_limit)]
     return [
         Guard(counter_key("login-name-address", name, address), pair_limit),
         of_address,

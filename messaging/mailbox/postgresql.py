@@ -44,6 +44,8 @@ WHERE locked.user_id = ANY(%(recipient_id)b::uuid[]) AND {NOT_PENDING} FOR KEY S
 # deletes one waits, then has the rows deleted that came meanwhile (the trigger of migration 0002).
 # The lateral joins have each recipient's rows, and each name's, found by the index, whatever the planner believes
 # of the table; LIMIT keeps it from reading all rows into a hash, cheap on the empty table that it may have planned for.
+# Requests are counted only where all that waits would be too many requests: else an ack to somebody who lets accepted
+# people alone write would come later, by what it takes to read their mailbox once more.
 # `earlier` and the mailbox's fill are read from the statement's snapshot. A row
 # that another process commits meanwhile is met by ON CONFLICT instead: such a
 # letter comes back with neither a row nor an earlier one, and is asked for again.
@@ -60,14 +62,6 @@ WITH letter AS (
     {_LOCK_BUNDLES}
 ), policy AS MATERIALIZED (
     SELECT user_id, accepted_only FROM {POLICY_TABLE} WHERE user_id = ANY(%(recipient_id)b::uuid[])
-), request_fill AS MATERIALIZED (
-    SELECT policy.user_id, waiting.*
-    FROM policy
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes
-        FROM {TABLE} WHERE recipient_id = policy.user_id AND is_request
-    ) waiting
-    WHERE policy.accepted_only
 ), share AS MATERIALIZED (
     SELECT recipient.recipient_id, waiting.*
     FROM (SELECT DISTINCT recipient_id FROM letter) recipient
@@ -77,6 +71,15 @@ WITH letter AS (
     ) waiting
 ), fill AS (
     SELECT recipient_id, sum(messages)::int8 AS messages, sum(bytes) AS bytes FROM share GROUP BY recipient_id
+), request_fill AS MATERIALIZED (
+    SELECT policy.user_id, waiting.*
+    FROM policy
+    JOIN fill ON fill.recipient_id = policy.user_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS messages, coalesce(sum(size), 0) AS bytes
+        FROM {TABLE} WHERE recipient_id = policy.user_id AND is_request
+    ) waiting
+    WHERE policy.accepted_only AND (fill.messages >= %(request_messages)s OR fill.bytes >= %(request_bytes)s)
 ), judged AS MATERIALIZED (
     SELECT
         letter.*,

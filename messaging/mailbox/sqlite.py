@@ -143,8 +143,14 @@ class _Fill:
             all_messages, all_bytes = self._of_recipient.get(recipient, (0, 0))
             self._of_recipient[recipient] = (all_messages + messages, all_bytes + size)
         self._requests: dict[str, tuple[int, int]] = {}
-        if with_requests:
-            cursor.execute(_REQUESTS, (json.dumps(sorted(with_requests)),))
+        # As on PostgreSQL: only where all that waits would be too many requests.
+        crowded = {
+            recipient
+            for recipient, (messages, size) in self._of_recipient.items()
+            if messages >= caps.request_messages or size >= caps.request_bytes
+        }
+        if counted := crowded.intersection(with_requests):
+            cursor.execute(_REQUESTS, (json.dumps(sorted(counted)),))
             self._requests = {recipient: (messages, size) for recipient, messages, size in cursor.fetchall()}
 
     def has_room(self, recipient: str, pair: bytes, *, is_request: bool) -> bool:

@@ -10,7 +10,7 @@ from tests.faults.cluster import FAULT_SETTINGS, Cluster
 from tests.faults.crowd import Crowd
 from tests.faults.ledger import Verdict
 from tests.faults.sizes import SIZES, Size
-from tests.live.server import Backing, ServerFactory
+from tests.live.server import Backing, ServerFactory, Templates, templates_on
 from tests.services import PostgresqlServer, RedisServer, fresh_database, postgresql_server, valkey_server
 
 VERDICT = "verdict"
@@ -35,11 +35,17 @@ def valkey() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def templates(postgresql: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Templates]:
+    with templates_on(postgresql.url, tmp_path_factory.mktemp("template")) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def backing(
-    postgresql: PostgresqlServer, valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    templates: Templates, valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Backing]:
-    with fresh_database(postgresql.url) as database_url:
+    with fresh_database(templates.database_url, templates.database) as database_url:
         data = str(tmp_path_factory.mktemp("data"))
         environment = {"CONSTRUCT_DATA_DIR": data, "DATABASE_URL": database_url, "REDIS_URL": valkey.url}
         yield Backing("distributed", environment)

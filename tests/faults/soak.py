@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from tests.faults.cluster import FAULT_SETTINGS, Cluster
 from tests.faults.crowd import Crowd, Device
 from tests.faults.ledger import Verdict
-from tests.live.server import Backing, ServerFactory
+from tests.live.server import Backing, ServerFactory, migrate
 from tests.load.processes import resident_bytes
 from tests.services import PostgresqlServer, RedisServer, fresh_database, postgresql_server, valkey_server
 
@@ -134,7 +134,9 @@ def services() -> Iterator[tuple[ServerFactory, PostgresqlServer, RedisServer]]:
         fresh_database(postgresql.url) as database_url,
     ):
         environment = {"CONSTRUCT_DATA_DIR": directory, "DATABASE_URL": database_url, "REDIS_URL": valkey.url}
-        factory = ServerFactory(Backing("distributed", environment), Path(directory))
+        backing = Backing("distributed", environment)
+        migrate(backing)
+        factory = ServerFactory(backing, Path(directory))
         try:
             yield factory, postgresql, valkey
         finally:

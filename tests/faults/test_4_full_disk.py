@@ -14,7 +14,7 @@ from tests.faults.crowd import Crowd, until
 from tests.faults.ledger import Verdict
 from tests.faults.sizes import Size
 from tests.live.nodes import query
-from tests.live.server import Backing, Server
+from tests.live.server import Backing, Server, migrate
 
 ROOM_BYTES = 4096
 """Less than one frame of SQLite's write-ahead log."""
@@ -25,7 +25,9 @@ SLACK = 3
 
 @pytest.fixture(scope="module")
 def backing(tmp_path_factory: pytest.TempPathFactory) -> Backing:
-    return Backing("embedded", {"CONSTRUCT_DATA_DIR": str(tmp_path_factory.mktemp("data"))})
+    made = Backing("embedded", {"CONSTRUCT_DATA_DIR": str(tmp_path_factory.mktemp("data"))})
+    migrate(made)
+    return made
 
 
 @contextmanager

@@ -5,22 +5,21 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import subprocess
-import sys
 
 import msgpack
 import pytest
 from websockets.sync.client import connect
 
-from construct_site.env import REPOSITORY, development_key
-from tests.live.server import SERVE, START_S, Server, ServerFactory, environment_of
+from construct_site.env import development_key
+from tests.live.server import SERVE, START_S, Server, ServerFactory, migrate
 
 RESTART_S = 3.0
 SLACK = 3
 """How much slower than promised a restart may be here: the test machine does other things too."""
 
+MIGRATE_AND_SERVE = (*SERVE, "--migrate")
 ENTRY_POINTS = {
-    "serve": SERVE,
+    "serve": MIGRATE_AND_SERVE,
     "daphne": ("-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", "construct_site.asgi:application"),
     "runserver": ("manage.py", "runserver", "--noreload", "127.0.0.1:{port}"),
 }
@@ -54,21 +53,11 @@ def answer_to_a_search(server: Server) -> dict[str, object]:
         return answer
 
 
-def migrate(servers: ServerFactory) -> None:
-    environment = environment_of(servers.backing)
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=REPOSITORY,
-        env=environment,
-        check=True,
-        timeout=60,
-    )
-
-
+@pytest.mark.unmigrated
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_each_entry_point_answers_on_http_and_on_the_socket(name: str, server_process: ServerFactory) -> None:
     if name != "serve":
-        migrate(server_process)
+        migrate(server_process.backing)
     server = server_process(ENTRY_POINTS[name])
     assert server.get("/")[0] == 200
     status, page = server.get("/admin/login/")
@@ -82,21 +71,23 @@ def test_each_entry_point_answers_on_http_and_on_the_socket(name: str, server_pr
 
 
 @embedded_only
+@pytest.mark.unmigrated
 def test_a_second_start_is_quick(server_process: ServerFactory) -> None:
-    server_process().stop()
-    assert server_process().started_in_s < RESTART_S * SLACK
+    server_process(MIGRATE_AND_SERVE).stop()
+    assert server_process(MIGRATE_AND_SERVE).started_in_s < RESTART_S * SLACK
 
 
 def test_the_server_ends_in_order_when_it_is_asked_to(server: Server) -> None:
     assert server.stop() == 0
 
 
+@pytest.mark.unmigrated
 def test_two_processes_serve_on_the_same_data(server_process: ServerFactory) -> None:
     if server_process.backing.name == "embedded":
         with pytest.raises(ValueError, match="one process"):
             server_process.pair()
         return
-    for server in server_process.pair():
+    for server in [server_process(MIGRATE_AND_SERVE) for _ in range(2)]:
         assert answer_to_a_search(server)["type"] == "error"
 
 

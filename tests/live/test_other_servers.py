@@ -9,8 +9,8 @@ import pytest
 from tests.live.conftest import BACKINGS
 from tests.live.dialogue import chat_message, chat_messages, codes_of
 from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets
-from tests.live.server import ServerFactory, backing_of
-from tests.live.test_entry_points import ENTRY_POINTS, migrate
+from tests.live.server import ServerFactory, Templates, backing_of
+from tests.live.test_entry_points import ENTRY_POINTS
 
 SETTINGS = {"CONSTRUCT_CONFIRM_WITHOUT_PONG_S": "1.5", "CONSTRUCT_HEARTBEAT_S": "0.2"}
 
@@ -26,13 +26,12 @@ def nodes(
     request: pytest.FixtureRequest,
     entry_point: Sequence[str],
     tmp_path_factory: pytest.TempPathFactory,
-    postgresql_url: str,
+    templates: Templates,
     valkey_url: str,
 ) -> Iterator[Nodes]:
     """One of the other servers on each backing."""
-    with backing_of(request.param, tmp_path_factory.mktemp("data"), postgresql_url, valkey_url) as backing:
+    with backing_of(request.param, tmp_path_factory.mktemp("data"), templates, valkey_url) as backing:
         factory = ServerFactory(backing, tmp_path_factory.mktemp("servers"))
-        migrate(factory)
         try:
             server = factory(entry_point, **{**SHARED_SETTINGS, **SETTINGS})
             # Their access logs name addresses and paths, nothing that a test keeps private.

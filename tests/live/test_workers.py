@@ -23,7 +23,7 @@ from tests.live.server import SERVE, START_S, STOP_S, Backing, Server, ServerFac
 from tests.live.test_client import newcomer, read, sealed
 
 WORKERS = 2
-SERVE_WORKERS = (*SERVE, "--workers", str(WORKERS))
+SERVE_WORKERS = (*SERVE, "--migrate", "--workers", str(WORKERS))
 ATTEMPTS = 200
 """Connections within which each of two processes that race for them must have got two."""
 
@@ -91,6 +91,14 @@ async def two_at_each(server: Server, sockets: Sockets) -> list[list[Dialogue]]:
     raise AssertionError(f"one worker took nearly all: {[len(each) for each in found.values()]}")
 
 
+async def until_it_serves(server: Server, worker: int, sockets: Sockets) -> None:
+    """Wait until a worker that was started takes connections."""
+    async with asyncio.timeout(START_S):
+        while worker_at(server, opened := await sockets.open()) != worker:
+            await opened.close()
+            await asyncio.sleep(POLL_S)
+
+
 async def exit_code(server: Server) -> int:
     return await asyncio.to_thread(server.process.wait, STOP_S)
 
@@ -144,6 +152,8 @@ async def test_a_worker_that_is_killed_takes_only_its_own_connections_along(
             await asyncio.sleep(POLL_S)
     assert survivor in workers_of(server)
     assert victim not in workers_of(server)
+    (replacement,) = workers_of(server) - {survivor}
+    await until_it_serves(server, replacement, sockets)
     await two_at_each(server, sockets)
 
 

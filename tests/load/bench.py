@@ -23,6 +23,7 @@ from tests.load.client import CommandFailed
 from tests.load.measuring import Record
 from tests.load.results import Results
 from tests.load.scenarios import (
+    blocks,
     drains,
     existence,
     idle,
@@ -64,6 +65,7 @@ GROUPS = (
     _alone("10", reconnects.run),
     _alone("11", logins.run),
     _alone("13", existence.run),
+    _alone("14", blocks.run),
     _alone("12", search.run),
     # Last, like the one before: it fills the caches of the disk and of the database.
     _alone("2", stubs.run),

@@ -85,10 +85,11 @@ def is_reply(frame: bytes, kind: Kind) -> bool:
 
 
 def describe(frame: bytes) -> str:
-    """The type of a frame, and an error's code: never its contents."""
+    """The type of a frame, and an error's code or an ack's status: never its contents."""
     try:
         reply = codec.decode_reply(frame)
     except codec.InvalidFrame:
         return "unreadable frame"
     name = type(reply).__name__
-    return f"{name} {code}" if (code := getattr(reply, "code", None)) else name
+    said = getattr(reply, "code", None) or getattr(reply, "status", None)
+    return f"{name} {said}" if said else name

@@ -17,6 +17,8 @@ from tests.load.results import ClientShare, Cost, Row
 from tests.load.stage import Node, Stage
 
 T = TypeVar("T")
+Figure = Callable[[Sequence[float]], float]
+"""A median, a percentile."""
 QUIET_LOOK_S = 0.5
 QUIET_SHARE = 0.2
 QUIET_MOST_S = 30.0
@@ -41,6 +43,17 @@ def alternate(rounds: int, runs: Mapping[str, Callable[[], T]]) -> dict[str, lis
 def ratios(upper: Iterable[float], lower: Iterable[float]) -> list[float]:
     """Round by round."""
     return [above / below for above, below in zip(upper, lower, strict=True)]
+
+
+def difference(figure: Figure, measured: Mapping[str, Sequence[float]]) -> float:
+    """Largest ÷ smallest figure of what was measured by turns."""
+    figures = [figure(each) for each in measured.values()]
+    return max(figures) / min(figures)
+
+
+def noise(figure: Figure, measured: Mapping[str, Sequence[float]]) -> float:
+    """The same for two halves of one kind, which were measured by turns and differ in nothing; the largest of all."""
+    return max(difference(figure, {"even": each[::2], "odd": each[1::2]}) for each in measured.values())
 
 
 def add_up(faults: Iterable[Mapping[str, int]]) -> dict[str, int]:

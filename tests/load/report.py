@@ -37,7 +37,9 @@ METHOD = """\
   part, for a whole name and for nobody's; 15 % of the accounts hide.
 - Whether the time of an answer tells that somebody exists is asked one request at a time, by turns about somebody and
   about nobody, logins from an address that is new to the account. Medians are compared; beside them, two halves
-  of the requests of one kind ("the same asked twice"): a difference below that one is noise."""
+  of the requests of one kind ("the same asked twice"): a difference below that one is noise.
+- Whether the time of an ack tells of a block or of a request is asked in the same way: one sender writes by turns to
+  one who blocked them and to one who said nothing of them. The recipients' sockets are another client's."""
 
 
 def page(results: Results) -> str:

@@ -43,6 +43,8 @@ class Sizes:
     """Names for a login with a wrong password, of each kind, over each edge."""
     ids_tried: int = 1_500
     """Names to search for and ids to ask for, of each kind, over each edge."""
+    acks: int = 5_000
+    """Messages whose acks are compared, of each kind."""
 
 
 FULL = Sizes()
@@ -68,6 +70,7 @@ QUICK = Sizes(
     searches=50,
     names_tried=40,
     ids_tried=150,
+    acks=500,
 )
 
 TINY = Sizes(
@@ -95,5 +98,6 @@ TINY = Sizes(
     searches=5,
     names_tried=3,
     ids_tried=6,
+    acks=6,
 )
 """Proves that the harness works, and nothing about speed."""

@@ -14,7 +14,15 @@ from uuid import uuid4
 import psycopg
 import redis
 
-from tests.live.server import Backing, Server, ServerFactory, backing_of, environment_of
+from tests.live.server import (
+    Backing,
+    Server,
+    ServerFactory,
+    Templates,
+    backing_of,
+    environment_of,
+    templates_on,
+)
 from tests.load import accounts, processes
 from tests.load.client import LoadClient, load_client
 from tests.load.commands.crowds import Person
@@ -99,13 +107,14 @@ class Stage:
     directory: Path
     database_pid: int
     valkey_pid: int
+    templates: Templates
 
     @contextmanager
     def construct(self, processes: int = 1) -> Iterator[Construct]:
         """So many server processes on one empty database; their logs are read at the end."""
         directory = self.directory / secrets.token_hex(4)
         directory.mkdir()
-        with backing_of("distributed", directory, self.database_url, self.redis_url) as backing:
+        with backing_of("distributed", directory, self.templates, self.redis_url) as backing:
             factory = ServerFactory(backing, directory)
             try:
                 nodes = [Node(factory(**RAISED_LIMITS)) for _ in range(processes)]
@@ -153,7 +162,9 @@ def stage() -> Iterator[Stage]:
         settings = [f"--{name}={value}" for name, value in postgresql_settings().items()]
         database_url = stack.enter_context(postgresql(*settings))
         redis_url = stack.enter_context(valkey())
-        yield Stage(database_url, redis_url, directory, _database_pid(database_url), _valkey_pid(redis_url))
+        templates = stack.enter_context(templates_on(database_url, directory))
+        pids = _database_pid(database_url), _valkey_pid(redis_url)
+        yield Stage(database_url, redis_url, directory, *pids, templates)
 
 
 def _database_pid(url: str) -> int:

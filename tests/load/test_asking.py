@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from uuid import UUID
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from messaging.protocol import codec
-from messaging.protocol.messages import Error
+from messaging.protocol.messages import Ack, Error
 from tests.load import frames
 from tests.load.client import Sockets
 from tests.load.commands.asking import Asked, AskInTurn
@@ -95,6 +96,20 @@ async def test_an_answer_of_another_code_is_a_fault_by_its_name() -> None:
             port, {"known": [known] * 2, "unknown": [unknown] * 2}, "Error USER_NOT_FOUND", is_rest=False
         )
     assert asked.faults == {"Error SERVER_ERROR": 2, "different answers": 2}
+
+
+async def test_an_ack_of_another_status_is_a_fault() -> None:
+    frame = frames.MessageTemplate(str(UUID(int=1)), str(UUID(int=2))).frame(0)
+
+    def answers(_frame: bytes) -> bytes:
+        return codec.encode(Ack(message_id=str(UUID(int=3)), status="queued", timestamp=0))
+
+    async with socket_server(answers) as port:
+        asked = [
+            await ask(port, {"free": [frame]}, f"Ack {each}", is_rest=False)
+            for each in ("queued", "delivered")
+        ]
+    assert [each.faults for each in asked] == [{}, {"Ack queued": 1}]
 
 
 async def test_a_rest_answer_of_unknown_length_is_refused() -> None:

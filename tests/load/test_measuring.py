@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from statistics import median
 
 import pytest
 
 from tests.load import processes
-from tests.load.measuring import add_up, alternate, percentile, ratios
+from tests.load.measuring import add_up, alternate, difference, noise, percentile, ratios
 
 
 def test_runs_take_turns() -> None:
@@ -42,6 +43,12 @@ def test_ratios_are_of_the_same_round() -> None:
     assert ratios([2.0, 9.0], [4.0, 3.0]) == [0.5, 3.0]
     with pytest.raises(ValueError, match="zip"):
         ratios([1.0], [])
+
+
+def test_a_difference_is_of_the_figures_and_noise_of_the_halves_of_each() -> None:
+    measured = {"free": [1.0, 2.0, 1.0, 2.0], "blocked": [6.0, 6.0, 6.0, 6.0]}
+    assert difference(median, measured) == 4.0
+    assert noise(median, measured) == 2.0
 
 
 def test_faults_of_several_runs_add_up() -> None:

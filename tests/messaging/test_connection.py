@@ -49,6 +49,21 @@ def answer(connection: Connection, socket: RecordingSocket) -> None:
     connection.pong(socket.pings[-1])
 
 
+def answer_all(connection: Connection, socket: RecordingSocket) -> None:
+    """The client answers every ping."""
+    answered = 0
+    while answered < len(socket.pings):
+        answered = len(socket.pings)
+        answer(connection, socket)
+
+
+def offer_seen(rows: ModelRows, connection: Connection, number: int) -> int:
+    """A message whose id is this number is stored and written; its row."""
+    row_id, previous, frame = rows.store(message_frame(message_id=str(UUID(int=number))))
+    assert connection.offer(row_id, previous, frame)
+    return row_id
+
+
 class TestHandingOver:
     async def test_nothing_is_handed_before_the_success_frame(self, rows: ModelRows) -> None:
         socket = RecordingSocket()
@@ -214,6 +229,48 @@ class TestUnheard:
         assert (socket.frames, rows.confirmed) == ([seen], row_ids[:1])
         connection.received([str(UUID(int=1))])
         assert rows.confirmed == row_ids
+
+    async def test_one_waits_for_the_receipts_that_are_owed_before_it_and_not_for_later_ones(
+        self, rows: ModelRows
+    ) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        first = offer_seen(rows, connection, 1)
+        unheard, previous, frame = rows.store(FRAMES[0])
+        assert connection.offer(unheard, previous, frame, is_unheard=True)
+        last = offer_seen(rows, connection, 2)
+        answer_all(connection, socket)
+        assert (rows.confirmed, connection.has_been_handed(unheard)) == ([], True)
+        connection.received([str(UUID(int=1))])
+        assert sorted(rows.confirmed) == [first, unheard]
+        connection.received([str(UUID(int=2))])
+        assert sorted(rows.confirmed) == [first, unheard, last]
+
+    async def test_a_message_that_the_client_passes_over_is_no_reason_to_wait(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        passed_over = offer_seen(rows, connection, 1)
+        stored = [rows.store(FRAMES[0])]
+        connection.offer(*stored[0], is_unheard=True)
+        named = offer_seen(rows, connection, 2)
+        answer_all(connection, socket)
+        connection.received([str(UUID(int=2))])
+        stored.append(rows.store(FRAMES[1]))
+        connection.offer(*stored[1], is_unheard=True)
+        answer_all(connection, socket)
+        assert sorted(rows.confirmed) == [stored[0][0], named, stored[1][0]]
+        assert connection.has_been_handed(passed_over)
+
+    async def test_those_that_wait_for_a_receipt_take_no_room_and_are_not_many(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(window_messages=2, window_messages_max=3)
+        connection, socket = await begun(rows, receipts=True)
+        offer_seen(rows, connection, 1)
+        stored = []
+        for frame in FRAMES[:5]:
+            stored.append(rows.store(frame))
+            assert connection.offer(*stored[-1], is_unheard=True)
+            answer_all(connection, socket)
+        assert rows.confirmed == [row for row, _, _ in stored[:2]]
 
     async def test_they_take_room_in_the_window_like_others(self, rows: ModelRows, amounts: Amounts) -> None:
         amounts(window_messages=1)

@@ -248,6 +248,15 @@ class TestWhatIsStored:
             assert hearing(store(letter(carol, alice), caps=caps)[0]) == HEARD
         assert store(letter(carol, alice), caps=caps)[0].verdict is Verdict.FULL
 
+    def test_what_accepted_people_fill_is_none_of_the_part_of_the_requests(self, people: People) -> None:
+        alice, bob, carol = people
+        contacts.set_accepted_only(alice, True)
+        contacts.accept(alice, carol)
+        caps = Caps(6, 10**9, 1, request_share=3)
+        senders = carol, carol, bob, carol, bob, bob, carol
+        verdicts = [store(letter(sender, alice), caps=caps)[0].verdict for sender in senders]
+        assert verdicts == [Verdict.STORED] * 5 + [Verdict.FULL, Verdict.STORED]
+
     def test_a_blocked_person_meets_the_same_full_mailbox(self, people: People) -> None:
         alice, bob, carol = people
         contacts.block(alice, bob)

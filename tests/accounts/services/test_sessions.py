@@ -24,6 +24,7 @@ from accounts.services import (
     address_is_known,
     count_seen_on,
     end_session,
+    list_sessions,
     live_sessions,
     open_session,
     resume_session,
@@ -134,12 +135,22 @@ def test_many_are_resumed_together_and_each_is_answered_for_itself(
 
 
 @in_one_thread
-def test_a_resume_makes_its_address_known(alice: User) -> None:
+def test_a_resume_makes_no_address_known_and_none_unknown(alice: User) -> None:
+    """Who has the token need not have the password."""
     grant = open_session(alice, HOME)
     resume_session(grant.token, AWAY)
-    assert address_is_known(alice.pk, AWAY.address)
+    assert not address_is_known(alice.pk, AWAY.address)
+    assert address_is_known(alice.pk, HOME.address)
+    [shown] = list_sessions(alice.pk)
+    assert shown.address == AWAY.address
+
+
+@in_one_thread
+def test_a_resume_from_nowhere_leaves_the_address_that_is_shown(alice: User) -> None:
+    grant = open_session(alice, HOME)
     resume_session(grant.token, Peer(UNKNOWN, ""))
-    assert address_is_known(alice.pk, AWAY.address)
+    [shown] = list_sessions(alice.pk)
+    assert shown.address == HOME.address
 
 
 @in_one_thread

@@ -17,7 +17,7 @@ from messaging.protocol import codec
 from tests.load import frames
 from tests.load.commands.asking import Asked, AskInTurn
 from tests.load.commands.crowds import HOST, Person, Seat
-from tests.load.measuring import Record
+from tests.load.measuring import Record, difference, noise
 from tests.load.results import Figure, Row
 from tests.load.scenarios.logins import PASSWORD
 from tests.load.sizes import Sizes
@@ -182,26 +182,20 @@ def _http(method: str, path: str, asker: Person | None = None, body: object = No
 
 
 def _record(record: Record, question: _Question, asked: Asked) -> None:
-    medians_ms = {kind: 1000 * median(took_s) for kind, took_s in asked.took_s.items()}
+    took_ms = {kind: [1000 * each for each in took_s] for kind, took_s in asked.took_s.items()}
     record.row(
         Row(
             scenario="13",
             title=f"{question.title}: slower ÷ faster median",
-            value=max(medians_ms.values()) / min(medians_ms.values()),
+            value=difference(median, took_ms),
             unit="",
             is_least=False,
             must=1.05,
             aim=1.02,
             figures=[
-                *(Figure(kind, value, "ms") for kind, value in medians_ms.items()),
-                Figure("the same asked twice", max(map(_noise, asked.took_s.values())), ""),
+                *(Figure(kind, median(each), "ms") for kind, each in took_ms.items()),
+                Figure("the same asked twice", noise(median, took_ms), ""),
             ],
             faults=dict(asked.faults),
         )
     )
-
-
-def _noise(took_s: Sequence[float]) -> float:
-    """Slower ÷ faster median of two halves that were measured by turns and differ in nothing."""
-    medians = sorted((median(took_s[::2]), median(took_s[1::2])))
-    return medians[1] / medians[0]
