@@ -91,6 +91,12 @@ def log_audit_head_if_due() -> None:
         log.info("audit head", head=str(read_head()))
 
 
+def end_suspensions() -> None:
+    """Those whose end has come; a login or a resume does not wait for it."""
+    if ended := accounts.end_suspensions(timezone.now()):
+        log.info("suspensions ended", accounts=len(ended))
+
+
 async def keep_house() -> None:
     """Runs as long as the server does: once in each period, on one of all processes."""
     while True:
@@ -98,6 +104,7 @@ async def keep_house() -> None:
             gone = await run_in_database_thread(expire_if_due)
             if gone:
                 log.info("expired", rows=gone)
+            await run_in_database_thread(end_suspensions)
             await run_in_database_thread(log_audit_head_if_due)
         except Exception as error:  # noqa: BLE001 - the next round comes, whatever failed
             log.warning("expiry failed", error=describe_error(error))

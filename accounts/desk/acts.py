@@ -259,7 +259,15 @@ def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
         return
     if actor.id == user_id and action not in ON_ONESELF:
         raise ConstructError(ErrorCode.FORBIDDEN, "Nobody does this to their own account.")
+    acting = acting_staff(actor)
+    if subject.is_superuser and not acting.is_superuser:
+        raise ConstructError(ErrorCode.FORBIDDEN, "A superuser's account is for superusers.")
+
+
+def acting_staff(actor: Actor) -> User:
+    """The person of the staff who acts. Raises ``ConstructError(FORBIDDEN)`` for one who no longer is one."""
     staff = User.objects.filter(is_staff=True, is_active=True)
     acting = staff.filter(pk=actor.id).only("is_superuser").first() if actor.id else None
-    if acting is None or (subject.is_superuser and not acting.is_superuser):
-        raise ConstructError(ErrorCode.FORBIDDEN, "A superuser's account is for superusers.")
+    if acting is None:
+        raise ConstructError(ErrorCode.FORBIDDEN, "This is for staff.")
+    return acting

@@ -35,6 +35,10 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
     (
+        "Moderation",
+        (Page("Reports", "flag", "admin:moderation_report_changelist", "moderation.view_report"),),
+    ),
+    (
         "Keys",
         (Page("Prekey bundles", "key", "admin:keys_prekeybundle_changelist", "keys.view_prekeybundle"),),
     ),

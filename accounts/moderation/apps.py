@@ -9,11 +9,11 @@ class ModerationConfig(AppConfig):
     name = "accounts.moderation"
 
     def ready(self) -> None:
-        pre_delete.connect(_hold_reports, sender=settings.AUTH_USER_MODEL)
+        pre_delete.connect(_leave_reports, sender=settings.AUTH_USER_MODEL)
 
 
-def _hold_reports(instance: Any, **_signal: Any) -> None:
-    """Two who reported each other and are deleted at once take the reports in one order."""
-    from accounts.moderation.reports import hold_reports
+def _leave_reports(instance: Any, **_signal: Any) -> None:
+    """See :func:`~accounts.moderation.reports.leave_reports`."""
+    from accounts.moderation.reports import leave_reports
 
-    hold_reports(instance.pk)
+    leave_reports(instance.pk)

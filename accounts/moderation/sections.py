@@ -7,6 +7,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from accounts.moderation.models import Report
+from accounts.moderation.rest.payloads import UPDATED, OutcomeTold
 from construct_site.export import Section, Table
 from construct_site.rest.payloads import Payload, Text, UnixSeconds
 
@@ -22,6 +23,8 @@ class ReportExport(Payload):
     text = Text()
     message_ids = serializers.ListField(child=Text())
     created = UnixSeconds(source="created_at", help_text="Unix seconds.")
+    outcome = OutcomeTold(help_text="What came of it.")
+    updated = UnixSeconds(source="updated_at", allow_null=True, help_text=UPDATED)
 
 
 class ReportsExport(Payload):
@@ -38,4 +41,15 @@ def _read_reports(user_id: UUID) -> dict[str, object]:
     }
 
 
-REPORTS = Section("reports", ReportsExport, _read_reports, (Table(Report, ReportExport, owner="reporter"),))
+_WITHHELD = {
+    "assignee": "about other people: who of the staff sees to it, and what was done to whom",
+    "suspension": "about other people: who of the staff sees to it, and what was done to whom",
+    "merged_into": "a report that somebody else may have made",
+    "note": "words of the staff to the staff",
+}
+REPORTS = Section(
+    "reports",
+    ReportsExport,
+    _read_reports,
+    (Table(Report, ReportExport, owner="reporter", withheld=_WITHHELD),),
+)

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.browser import chromium
 from tests.browser.visits import DESKTOP, PHONE, Scheme, Visits, Window
 from tests.live.nodes import SHARED_SETTINGS
-from tests.live.server import Backing, BackingName, Server, ServerFactory, backing_of
+from tests.live.server import Backing, BackingName, Server, ServerFactory, Templates, backing_of, templates_on
 
 Screenshot = Callable[[Page, str], Awaitable[Path]]
 
@@ -43,14 +43,21 @@ async def browser() -> AsyncIterator[Browser]:
             await started.close()
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, postgresql_url: str) -> Iterator[Templates]:
+    """What the data of a backing is copied from."""
+    with templates_on(postgresql_url, tmp_path_factory.mktemp("template")) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
-def backing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backing]:
+def backing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, templates: Templates
+) -> Iterator[Backing]:
     """What the module's servers keep their data in, empty: `embedded`, or what `parametrize` names (`indirect`)."""
     name: BackingName = getattr(request, "param", "embedded")
-    services = ("", "")
-    if name == "distributed":
-        services = (request.getfixturevalue("postgresql_url"), request.getfixturevalue("valkey_url"))
-    with backing_of(name, tmp_path_factory.mktemp("data"), *services) as fresh:
+    redis_url = request.getfixturevalue("valkey_url") if name == "distributed" else ""
+    with backing_of(name, tmp_path_factory.mktemp("data"), templates, redis_url) as fresh:
         yield fresh
 
 

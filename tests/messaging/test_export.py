@@ -289,6 +289,8 @@ class TestWhatIsTold:
             "text": "Sells things.",
             "messageIds": [message],
             "created": NOON_S,
+            "outcome": "received",
+            "updated": None,
         }
         assert exported(alice)["reports"] == {"made": [told]}
         delete_user(bob)

@@ -1,0 +1,237 @@
+"""The queue of reports in the admin, as a moderator's browser sees it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.audit.models import AuditEntry
+from accounts.models import User
+from accounts.moderation.admin import ACTS
+from accounts.moderation.models import Report
+from accounts.moderation.reports import report
+from accounts.services import suspend_user
+
+pytestmark = pytest.mark.django_db
+QUEUE = reverse("admin:moderation_report_changelist")
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def page(report_id: UUID, name: str = "change") -> str:
+    return reverse(f"admin:moderation_report_{name}", args=[report_id])
+
+
+def browser(name: str, *permissions: str) -> Client:
+    """Of a person of the staff with these permissions."""
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def moderator() -> Client:
+    return browser("moderator", "view_report", "handle_report")
+
+
+@pytest.fixture
+def bob() -> User:
+    return User.objects.create_user("bob")
+
+
+@pytest.fixture
+def made(alice: User, bob: User) -> UUID:
+    return report(alice.pk, bob.pk, "spam", "<b>Sells</b>\nthings.", [str(uuid4())])
+
+
+def text_of(client: Client, address: str, **query: str) -> str:
+    answer = client.get(address, query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_the_page_tells_what_was_reported_as_text_and_links_to_the_people(
+    moderator: Client, alice: User, bob: User, made: UUID
+) -> None:
+    text = text_of(moderator, page(made))
+    assert "&lt;b&gt;Sells&lt;/b&gt;<br>things." in text
+    assert Report.objects.get().message_ids[0] in text
+    for user in (alice, bob):
+        assert f'<a href="{reverse("admin:accounts_user_change", args=[user.pk])}">{user}</a>' in text
+
+
+def test_what_can_be_done_depends_on_the_state(moderator: Client, made: UUID) -> None:
+    offered = {}
+    for state in Report.State:
+        Report.objects.update(state=state)
+        text = text_of(moderator, page(made))
+        offered[state.value] = [word for word in ACTS if f'"{page(made, word)}"' in text]
+    ended = ["reopen", "note"]
+    assert offered == {
+        "new": ["take", "resolve", "dismiss", "merge", "note"],
+        "taken": ["take", "release", "resolve", "dismiss", "merge", "note"],
+        "resolved": ended,
+        "dismissed": ended,
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "state", "after"),
+    [
+        ("take", "new", "taken"),
+        ("release", "taken", "new"),
+        ("resolve", "new", "resolved"),
+        ("dismiss", "new", "dismissed"),
+        ("reopen", "dismissed", "new"),
+    ],
+)
+def test_each_act_asks_for_a_reason_and_is_done(
+    moderator: Client, made: UUID, word: str, state: str, after: str
+) -> None:
+    Report.objects.update(state=state)
+    assert 'name="reason"' in text_of(moderator, page(made, word))
+    for refused in ({}, {"reason": " "}, {"reason": "x" * 501}):
+        assert moderator.post(page(made, word), refused).status_code == 200
+        assert (Report.objects.get().state, AuditEntry.objects.count()) == (state, 0)
+    answer = moderator.post(page(made, word), {"reason": "why"})
+    assert answer["location"] == page(made)
+    entry = AuditEntry.objects.get()
+    assert (Report.objects.get().state, entry.reason) == (after, "why")
+    assert entry.actor_id == User.objects.get(username="moderator").pk
+
+
+def test_a_case_is_resolved_with_a_suspension_of_the_person(
+    moderator: Client, alice: User, bob: User, made: UUID
+) -> None:
+    own, other = (
+        suspend_user(user.pk, public_reason="", internal_reason="x", ends_at=None).pk for user in (bob, alice)
+    )
+    form = text_of(moderator, page(made, "resolve"))
+    assert str(own) in form
+    assert str(other) not in form
+    assert moderator.post(page(made, "resolve"), {"reason": "why", "suspension": other}).status_code == 200
+    assert Report.objects.get().state == "new"
+    moderator.post(page(made, "resolve"), {"reason": "why", "suspension": own})
+    assert Report.objects.get().suspension_id == own
+    assert "without an end" in text_of(moderator, page(made))
+
+
+def test_a_report_is_merged_into_a_case_about_the_same_person(
+    moderator: Client, alice: User, bob: User, made: UUID
+) -> None:
+    repeat = report(alice.pk, bob.pk, "harassment", "", [])
+    foreign = report(bob.pk, alice.pk, "spam", "", [])
+    form = text_of(moderator, page(repeat, "merge"))
+    assert str(made) in form
+    assert str(foreign) not in form
+    assert page(made) in text_of(moderator, page(repeat)), "the other case is linked"
+    moderator.post(page(repeat, "merge"), {"reason": "the same", "into": made})
+    assert Report.objects.get(pk=repeat).merged_into_id == made
+    assert page(repeat) in text_of(moderator, page(made))
+    told = text_of(moderator, page(repeat))
+    assert page(made) in told
+    assert "its case is acted on" in told
+    queue = text_of(moderator, QUEUE)
+    assert page(made) in queue
+    assert page(repeat) not in queue
+    assert page(repeat) in text_of(moderator, QUEUE, repeats="shown")
+
+
+def test_a_note_is_written_and_shown(moderator: Client, made: UUID) -> None:
+    moderator.post(page(made, "note"), {"note": "<i>Wait</i>"})
+    assert Report.objects.get().note == "<i>Wait</i>"
+    assert "&lt;i&gt;Wait&lt;/i&gt;" in text_of(moderator, page(made))
+    assert "&lt;i&gt;Wait&lt;/i&gt;" in text_of(moderator, page(made, "note"))
+
+
+def test_who_comes_second_is_told_so_on_the_form(moderator: Client, made: UUID) -> None:
+    browser("other", "view_report", "handle_report").post(page(made, "take"), {"reason": "mine"})
+    answer = moderator.post(page(made, "take"), {"reason": "mine"})
+    assert answer.status_code == 200
+    assert "Somebody else has taken this report." in answer.content.decode()
+    assert AuditEntry.objects.count() == 1
+
+
+def test_nobody_sees_the_reports_about_themselves(moderator: Client, alice: User) -> None:
+    me = User.objects.get(username="moderator")
+    about_me = report(alice.pk, me.pk, "other", "", [])
+    assert page(about_me) not in text_of(moderator, QUEUE)
+    assert moderator.get(page(about_me)).status_code == 302
+    assert moderator.post(page(about_me, "dismiss"), {"reason": "why"}).status_code == 404
+    assert page(about_me) in text_of(browser("other", "view_report"), QUEUE)
+
+
+def test_each_permission_opens_what_it_names(made: UUID) -> None:
+    without, seeing = browser("without"), browser("seeing", "view_report")
+    assert without.get(QUEUE).status_code == 403
+    assert without.get(page(made)).status_code == 403
+    text = text_of(seeing, page(made))
+    for word in ACTS:
+        assert page(made, word) not in text
+        for client in (without, seeing):
+            assert client.post(page(made, word), {"reason": "why", "note": "x"}).status_code == 403
+    assert Client().post(page(made, "take"), {"reason": "why"}).status_code == 302
+    assert (Report.objects.get().state, AuditEntry.objects.count()) == ("new", 0)
+
+
+def test_a_report_is_neither_added_nor_edited_nor_deleted(moderator: Client, made: UUID) -> None:
+    assert moderator.get(reverse("admin:moderation_report_add")).status_code == 403
+    assert moderator.post(page(made), {"state": "resolved"}).status_code == 403
+    assert moderator.post(page(made, "delete"), {"post": "yes"}).status_code == 403
+    assert Report.objects.get().state == "new"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, {"new", "taken", "of another"}),
+        ({"state": "all"}, {"new", "taken", "of another", "ended"}),
+        ({"state": "resolved"}, {"ended"}),
+        ({"state": "taken"}, {"taken", "of another"}),
+        ({"category__exact": "spam"}, {"new"}),
+        ({"assignment": "mine"}, {"taken"}),
+        ({"assignment": "others"}, {"of another"}),
+        ({"assignment": "nobody"}, {"new"}),
+        ({"q": "BOB"}, {"new", "taken", "of another"}),
+        ({"q": "carol"}, set()),
+    ],
+)
+def test_the_queue_is_filtered(
+    moderator: Client, alice: User, bob: User, query: dict[str, str], expected: set[str]
+) -> None:
+    me, other = User.objects.get(username="moderator"), User.objects.create_user("other", is_staff=True)
+    rows: dict[str, dict[str, Any]] = {
+        "new": {"category": "spam"},
+        "taken": {"category": "other", "state": "taken", "assignee": me},
+        "of another": {"category": "other", "state": "taken", "assignee": other},
+        "ended": {"category": "other", "state": "resolved", "assignee": me},
+    }
+    stored = {name: Report.objects.create(reporter=alice, reported=bob, **row) for name, row in rows.items()}
+    text = text_of(moderator, QUEUE, **query)
+    assert {name for name, row in stored.items() if page(row.pk) in text} == expected
+
+
+def test_lists_and_pages_ask_as_often_among_ten_thousand(
+    moderator: Client, made: UUID, alice: User, bob: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    """Session, user, second factor, two for rights; the list: how many match, and a page; a page: itself and two."""
+    for _ in range(2):
+        with django_assert_num_queries(7):
+            moderator.get(QUEUE)
+        with django_assert_num_queries(8):
+            moderator.get(page(made))
+        others = [
+            Report(reporter=alice, reported=bob, category="spam", created_at=NOON + timedelta(seconds=number))
+            for number in range(10_000)
+        ]
+        for number, each in enumerate(others):
+            each.merged_into_id = made if number % 2 else None
+        Report.objects.bulk_create(others)
