@@ -276,6 +276,16 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         messages.success(request, f"{act.title}: done.")
         return True
 
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Report | None:
+        """With its lists read: the page's template asks for each field several times."""
+        report = super().get_object(request, object_id, from_field)
+        if report is not None:
+            vars(report)["repeats_told"] = _links(Report.objects.filter(merged_into=report.pk))
+            vars(report)["other_cases"] = _links(_other_cases(report))
+        return report
+
     def get_readonly_fields(self, request: HttpRequest, obj: Report | None = None) -> Any:
         if obj is not None:
             # The links are those of who looks at it.
@@ -337,11 +347,11 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="Repeats")
     def repeats_told(self, report: Report) -> str:
-        return _links(Report.objects.filter(merged_into=report.pk))
+        return cast("str", vars(report)["repeats_told"])
 
     @admin.display(description="Other cases about the same person")
     def other_cases(self, report: Report) -> str:
-        return _links(_other_cases(report))
+        return cast("str", vars(report)["other_cases"])
 
 
 def _other_cases(report: Report) -> QuerySet[Report]:
