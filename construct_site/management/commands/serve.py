@@ -66,6 +66,7 @@ class Command(BaseCommand):
         try:
             listen, judged = _source(config, options["fd"])
             checks.refuse_unsafe(judged)
+            checks.refuse_unusable_parts()
             _refuse_unheard_workers(config, workers)
             sole_use = _prepare_database(config, migrate=options["migrate"])
         except (CannotServe, ImproperlyConfigured) as error:
