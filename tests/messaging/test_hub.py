@@ -502,7 +502,8 @@ class TestSweep:
         await phone.attach()
         await hub.sweep()
         assert phone.connection.account is grant.account
-        await User.objects.filter(pk=recipient).aupdate(messages_per_hour=50)
+        limit = User.objects.filter(pk=recipient).update
+        await run_in_database_thread(limit, messages_per_hour=50)
         await hub.sweep()
         assert phone.connection.account.messages_per_hour == 50
 
@@ -511,7 +512,7 @@ class TestSweep:
             phone.connection.account = msgspec.structs.replace(grant.account, messages_per_hour=70)
             return read
 
-        await User.objects.filter(pk=recipient).aupdate(messages_per_hour=60)
+        await run_in_database_thread(limit, messages_per_hour=60)
         with monkeypatch.context() as patched:
             patched.setattr("messaging.hub.accounts.live_sessions", read_and_then_an_event_comes)
             await hub.sweep()
