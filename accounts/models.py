@@ -111,6 +111,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         editable=False,
         help_text="By the staff: searches do not find the account, and its owner cannot change that.",
     )
+    messages_per_hour = models.PositiveIntegerField(
+        null=True,
+        editable=False,
+        help_text="Of this account alone; 0: it may not send; none: as the server's.",
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="May log into this admin.")
 
     # Django's own column holds the second of a login; `last_seen_on` is all that is kept here.

@@ -60,6 +60,9 @@ class AccountExport(ProfileAnswer):
     is_approved = Flag()
     must_reset_password = Flag(help_text="Logins are refused until a reset code was redeemed.")
     is_hidden = Flag(help_text="The staff hid it from searches.")
+    messages_per_hour = serializers.IntegerField(
+        allow_null=True, help_text="A limit of this account alone; null: as everybody's."
+    )
     is_staff = Flag(help_text="May log into the admin.")
     is_superuser = Flag(help_text="May do everything there.")
     groups = Names()

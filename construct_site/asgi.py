@@ -1,7 +1,7 @@
 """The ASGI application: HTTP to Django or health, the socket to the consumer, start and end to the node.
 
-Refuses to load where :mod:`construct_site.checks` finds the configuration unsafe,
-whichever server loads it.
+Refuses to load where :mod:`construct_site.checks` or an app finds the configuration unsafe
+or unusable, whichever server loads it.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ async def lifespan(_scope: Scope, receive: Receive, send: Send) -> None:
 
 
 checks.refuse_unsafe(settings.CONSTRUCT)
+checks.refuse_unusable_parts()
 if settings.CONSTRUCT.production and not settings.CONSTRUCT.redis_url and not sole.is_held():
     raise ImproperlyConfigured(
         "Without REDIS_URL production is served by `manage.py serve`: it lets one process in."

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
@@ -20,6 +20,8 @@ from construct_site.bounds import PORT_MAX, number_problems
 from construct_site.env import DEVELOPMENT_MARK, Config, variable
 from construct_site.proxies import hold_everybody, read_networks
 
+OF_A_PART = "construct"
+"""Tag of checks with which an app keeps the server from starting. They look at the configuration alone."""
 SECRET_KEY_CHARACTERS = 50
 KEY_BYTES = 32
 _DISTINCT_BYTES = 16
@@ -57,6 +59,14 @@ def refuse_unsafe(config: Config) -> None:
     if found := problems(config):
         raise ImproperlyConfigured(
             "This configuration is refused:\n" + "\n".join(f"  - {each}" for each in found)
+        )
+
+
+def refuse_unusable_parts() -> None:
+    """Raise ``ImproperlyConfigured`` with what the apps' own checks find, those that have the tag :data:`OF_A_PART`."""
+    if found := run_checks(tags=[OF_A_PART]):
+        raise ImproperlyConfigured(
+            "This configuration is refused:\n" + "\n".join(f"  - {each.msg}" for each in found)
         )
 
 

@@ -125,6 +125,10 @@ class Config:
     session_addresses: bool = _setting(
         True, "Keep each session's address, encrypted, and show it to the account's owner."
     )
+    policy: str = _setting(
+        "accounts.policy.DefaultPolicy",
+        "Dotted path of the class that says who may register, log in, send, search and fetch keys (docs/policy.md).",
+    )
     name_rest_s: int = _setting(90 * 86400, "Time in which nobody can take a deleted account's name.")
     reset_code_s: int = _setting(24 * 3600, "Life of a password-reset code.")
     password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")

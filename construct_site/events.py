@@ -46,6 +46,13 @@ class AccountApproved(msgspec.Struct, frozen=True, tag="account_approved", tag_f
     user_id: UUID
 
 
+class AccountLimited(msgspec.Struct, frozen=True, tag="account_limited", tag_field="type"):
+    """The account has another limit: it holds for its sockets from now on. None: the server's."""
+
+    user_id: UUID
+    messages_per_hour: int | None
+
+
 class MailboxReleased(msgspec.Struct, frozen=True, tag="mailbox_released", tag_field="type"):
     """Message requests of the user may be handed over: connections look at the mailbox."""
 
@@ -59,7 +66,7 @@ class SenderBlocked(msgspec.Struct, frozen=True, tag="sender_blocked", tag_field
     sender_id: UUID
 
 
-Event = SessionsEnded | AccountSuspended | AccountApproved | MailboxReleased | SenderBlocked
+Event = SessionsEnded | AccountSuspended | AccountApproved | AccountLimited | MailboxReleased | SenderBlocked
 Listener = Callable[[Event], None]
 
 _listeners: dict[asyncio.AbstractEventLoop, Listener] = {}

@@ -6,13 +6,16 @@ It stands with the keys because an account on the wire always has a bundle, and
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
 
+from accounts.judgement import get_policy, judge
 from accounts.passwords import get_password_hashing
 from accounts.peers import Peer
+from accounts.policy import RegistrationFacts
 from accounts.services import (
     Grant,
     Work,
@@ -46,20 +49,29 @@ async def register(
 ) -> Grant:
     """Make an account and log it in. What is cheap is judged first, the password hashed last.
 
-    Whether anybody may is for ``CONSTRUCT_REGISTRATION`` to say; where that asks for no
-    invite, a code is neither looked at nor used, and the same of work.
+    Whether anybody may is for the policy to say, by ``CONSTRUCT_REGISTRATION``; where that asks
+    for no invite, a code is neither looked at nor used, and the same of work.
 
-    Raises ``ConstructError``: REGISTRATION_CLOSED, INVITE_REQUIRED, INVALID_INVITE,
-    INVALID_USERNAME, WEAK_PASSWORD,
+    Raises ``ConstructError``: what the policy refuses with (REGISTRATION_CLOSED, INVITE_REQUIRED),
+    INVALID_INVITE, INVALID_USERNAME, WEAK_PASSWORD,
     INVALID_DISPLAY_NAME, INVALID_KEY, INVALID_KEY_BUNDLE, WORK_REQUIRED, INVALID_WORK,
     RATE_LIMIT_EXCEEDED, SERVER_BUSY, USERNAME_TAKEN, REGISTRATION_FAILED. Then nothing
     was stored or used.
     """
-    invite_code = _invite_asked_for(invite_code)
+    mode = settings.CONSTRUCT.registration
+    facts = RegistrationFacts(
+        at=time.time(),
+        mode=mode,
+        username=username,
+        address=peer.address,
+        has_invite=bool(invite_code),
+    )
+    per_hour = judge(get_policy().may_register, facts)
+    invite_code = (invite_code or None) if mode == "invite" else None
     shown_name = check_registration(username, password, display_name)
     bundle = parse_bundle(public_key)
     proved = check_work(work)
-    await get_limiter().hit(RateLimit.REGISTRATIONS, peer.address)
+    await get_limiter().hit(RateLimit.REGISTRATIONS, peer.address, per_hour=per_hour)
     try:
         if invite_code is not None:
             await run_in_database_thread(check_invite, invite_code)
@@ -100,15 +112,3 @@ def register_account(
         store_first_bundle(user, bundle)
         transaction.on_commit(partial(count, Metric.REGISTRATIONS))
         return open_session(user, peer)
-
-
-def _invite_asked_for(given: str | None) -> str | None:
-    """The code that this registration needs; None where it needs none."""
-    mode = settings.CONSTRUCT.registration
-    if mode == "closed":
-        raise ConstructError(ErrorCode.REGISTRATION_CLOSED)
-    if mode != "invite":
-        return None
-    if not given:
-        raise ConstructError(ErrorCode.INVITE_REQUIRED)
-    return given

@@ -32,6 +32,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 
+from accounts.policy import Account
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ErrorCode
 from construct_site.logs import describe_error
@@ -90,12 +91,15 @@ class Rows(Protocol):
 class Identity:
     """Who a socket is."""
 
-    user_id: UUID
+    account: Account
+    """As it was when the session was opened or resumed."""
     session_id: UUID
     confirms_by_receipt: bool
     """The client negotiated receipts: pongs prove life alone."""
-    is_pending: bool = False
-    """The account waited for approval when the session was opened or resumed."""
+
+    @property
+    def user_id(self) -> UUID:
+        return self.account.id
 
 
 class Connection:
@@ -106,8 +110,8 @@ class Connection:
         self.identity = identity
         self.user_id = identity.user_id
         self.session_id = identity.session_id
-        self.is_pending = identity.is_pending
-        """The account may not send yet; the hub ends that when it hears of the approval."""
+        self.account = identity.account
+        """What policies know of it; the hub puts another in its place when it hears of a change."""
         self.is_attached = True
         self.is_leaving = False
         """A logout is under way; the hub leaves the end of the session to it."""

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
-from uuid import UUID
 
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
+from accounts.judgement import admit
 from accounts.peers import Peer
+from accounts.policy import Account
 from construct_site.env import Config
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.limits import BadFrameMeter, FloodMeter, RateLimit
@@ -240,15 +241,15 @@ class ConstructConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # channel
 
     def _handle(self, route: Route, request: Request) -> Awaitable[messages.ServerMessage] | None:
         if route.needs_authentication:
-            user_id = self.session.user_id
+            account = self.session.connection.account
             if route.limit is not None:
-                return self._handle_limited(route, route.limit, user_id, request)
+                return self._handle_limited(route, route.limit, account, request)
         return route.handler(self.session, request.payload)
 
     async def _handle_limited(
-        self, route: Route, limit: RateLimit, user_id: UUID, request: Request
+        self, route: Route, limit: RateLimit, account: Account, request: Request
     ) -> messages.ServerMessage:
-        await self.node.limiter.hit(limit, str(user_id))
+        await admit(self.node.limiter, limit, account)
         # The table holds that what is limited is answered.
         return await cast("Awaitable[messages.ServerMessage]", route.handler(self.session, request.payload))
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 from channels.layers import BaseChannelLayer
 from django.conf import settings
@@ -26,6 +27,7 @@ from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import (
     AccountApproved,
+    AccountLimited,
     AccountSuspended,
     Event,
     MailboxReleased,
@@ -325,13 +327,12 @@ class Hub:
     async def sweep(self) -> None:
         """Make good what rings and events missed: the database is the truth, they are only faster.
 
-        Connections of ended sessions end; those of approved accounts may send; connections that believe to have
-        everything, and do not, look; groups that could not be joined are joined.
+        Connections of ended sessions end; accounts that were approved or limited are known as such; connections that
+        believe to have everything, and do not, look; groups that could not be joined are joined.
         Raises ``django.db.Error``.
         """
         for users in batched(list(self._connections), _SWEEP_USERS):
-            await self._end_dead_sessions(users)
-            await self._approve(users)
+            await self._compare_with_sessions(users)
             await self._look_where_more_waits(users)
         if self._subscriptions is not None and (self._joiner is None or self._joiner.done()):
             self._joiner = asyncio.create_task(self._join_all(self._subscriptions))
@@ -342,13 +343,23 @@ class Hub:
         for users in batched(missing, _SWEEP_USERS):
             await asyncio.gather(*(subscriptions.join(user) for user in users if user in self._connections))
 
-    async def _end_dead_sessions(self, users: Sequence[UUID]) -> None:
+    async def _compare_with_sessions(self, users: Sequence[UUID]) -> None:
         connections = [connection for user in users for connection in self._connections.get(user, ())]
+        known = [connection.account for connection in connections]
         sessions = {connection.session_id for connection in connections}
         live = await run_in_database_thread(accounts.live_sessions, sessions)
-        dead = [connection for connection in connections if connection.session_id not in live]
-        if not dead:
-            return
+        dead = []
+        for connection, before in zip(connections, known, strict=True):
+            account = live.get(connection.session_id)
+            if account is None:
+                dead.append(connection)
+            # What an event brought meanwhile is newer than what was read, or the next sweep reads it.
+            elif account != before and connection.account is before:
+                connection.account = account
+        if dead:
+            await self._end_dead_sessions(dead)
+
+    async def _end_dead_sessions(self, dead: Sequence[Connection]) -> None:
         suspended = await run_in_database_thread(
             accounts.suspended_users, {connection.user_id for connection in dead}
         )
@@ -359,16 +370,6 @@ class Hub:
                 connection.suspend(text)
             else:
                 connection.expire()
-
-    async def _approve(self, users: Sequence[UUID]) -> None:
-        pending = [user for user in users if any(each.is_pending for each in self._connections.get(user, ()))]
-        if pending:
-            for user in await run_in_database_thread(accounts.approved_users, pending):
-                self._let_send(user)
-
-    def _let_send(self, user_id: UUID) -> None:
-        for connection in self._connections.get(user_id, ()):
-            connection.is_pending = False
 
     async def _look_where_more_waits(self, users: Sequence[UUID]) -> None:
         settled = [user for user in users if any(each.knows_all for each in self._connections.get(user, ()))]
@@ -395,13 +396,19 @@ class Hub:
                 for connection in list(self._connections.get(user_id, ())):
                     connection.suspend(text)
             case AccountApproved(user_id=user_id):
-                self._let_send(user_id)
+                self._change_account(user_id, is_approved=True)
+            case AccountLimited(user_id=user_id, messages_per_hour=messages_per_hour):
+                self._change_account(user_id, messages_per_hour=messages_per_hour)
             case MailboxReleased(user_id=user_id):
                 for connection in self._connections.get(user_id, ()):
                     connection.look()
             case SenderBlocked(user_id=user_id, sender_id=sender_id):
                 for connection in self._connections.get(user_id, ()):
                     connection.silence(sender_id)
+
+    def _change_account(self, user_id: UUID, **changes: Any) -> None:
+        for connection in self._connections.get(user_id, ()):
+            connection.account = msgspec.structs.replace(connection.account, **changes)
 
 
 def batched(users: Sequence[UUID], size: int) -> Iterator[list[UUID]]:

@@ -1,4 +1,4 @@
-"""Sending: policy → mailbox → hand-over and doorbell → ack."""
+"""Sending what the policy allowed: limits → mailbox → hand-over and doorbell → ack."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Relay:
     hub: Hub
     keys: KeyRing
     names: Names
-    count_message: Callable[[UUID], None]
-    """Counts one message of a user; raises over the limit."""
+    count_message: Callable[[UUID, int | None], None]
+    """Counts one message of a user; raises over the hourly limit: the given one, or without one the server's."""
     now: Callable[[], float]
     """Unix seconds."""
     accept_contact: Callable[[UUID, UUID], None]
@@ -44,9 +44,10 @@ class Relay:
     tells_presence: bool
     """Whether an ack may say `delivered`."""
 
-    def send(self, sender_id: UUID, message: ChatMessage) -> asyncio.Future[Ack]:
+    def send(self, sender_id: UUID, message: ChatMessage, per_hour: int | None = None) -> asyncio.Future[Ack]:
         """Store a message and say so. Nothing waits for a task of its own: this is the hot path.
 
+        `per_hour`: the policy's limit for this sender, in the place of the server's.
         The ack means that the message is on disk. Raises ``ConstructError`` at once:
         FORBIDDEN (``from`` is not the sender; before any look-up), the message limits.
         The future raises DUPLICATE_MESSAGE, USER_NOT_FOUND, MAILBOX_FULL, QUEUE_FAILED;
@@ -54,7 +55,7 @@ class Relay:
         """
         if message.ids.sender != sender_id:
             raise ConstructError(ErrorCode.FORBIDDEN, "A message can only be sent from your own account.")
-        self.count_message(sender_id)
+        self.count_message(sender_id, per_hour)
         frame = codec.encode(message)
         delivery = _Delivery(self, self._letter(message, frame), message.id, frame)
         put = self.mailbox.put(delivery.letter, delivery.announce)

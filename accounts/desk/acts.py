@@ -102,6 +102,20 @@ def _set_hidden(actor: Actor, user_id: UUID, action: Action, reason: str, *, is_
         append(actor, action, user_id=user_id, reason=reason)
 
 
+def set_limits(actor: Actor, user_id: UUID, messages_per_hour: int | None, *, reason: str) -> bool:
+    """Give the account a limit of its own: 0 lets it send nothing, None is the server's. Whether that was another."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.SET_LIMITS)
+        former = services.set_limits(user_id, messages_per_hour)
+        is_changed = former != messages_per_hour
+        if is_changed:
+            old, new = ("default" if each is None else each for each in (former, messages_per_hour))
+            target = f"messages per hour: {old} to {new}"
+            append(actor, Action.SET_LIMITS, user_id=user_id, target=target, reason=reason)
+    return is_changed
+
+
 def approve(actor: Actor, user_id: UUID, *, reason: str = "") -> bool:
     """Let a new account send and be found; the one act that needs no reason. Whether it was waiting for that."""
     reason = checked_reason(actor, reason, is_needed=False)

@@ -16,7 +16,7 @@ from django.urls import reverse
 from accounts.audit.chain import Actor
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
-from accounts.desk.forms import ApprovalForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
+from accounts.desk.forms import ApprovalForm, LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
 from accounts.desk.lists import MANY, actor_of, refusal_text
 from accounts.desk.permissions import May
 from accounts.desk.registry import ACTS, PANELS, Cell, Link, Panel, UserAct, register_act, register_panel
@@ -272,6 +272,17 @@ def register() -> None:
             "A new account that waits for approval is deleted.",
             May.APPROVE_USER,
             lambda actor, user_id, data: acts.refuse(actor, user_id, reason=data["reason"]),
+        ),
+        UserAct(
+            "set-limits",
+            "Set the message limit",
+            "How many messages the account may send in an hour. It holds at once, also for open sockets.",
+            May.SET_LIMITS,
+            lambda actor, user_id, data: acts.set_limits(
+                actor, user_id, data["messages_per_hour"], reason=data["reason"]
+            ),
+            LimitsForm,
+            is_for_many=False,
         ),
         UserAct(
             "note",

@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from accounts.judgement import admit
 from accounts.rest.authentication import grant_of
 from construct_site.limits import RateLimit, get_limiter
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class UserLimit(BaseThrottle):
     """Counts a request for its user under ``view.limits[method]``, where the view has such a row; HEAD is GET's.
 
-    Raises ``ConstructError(RATE_LIMIT_EXCEEDED)``. Services count the other limits themselves.
+    Raises ``ConstructError``: RATE_LIMIT_EXCEEDED, and what the policy refuses with. Services count the
+    other limits themselves.
     """
 
     def allow_request(self, request: Request, view: APIView) -> bool:
@@ -32,4 +34,4 @@ class UserLimit(BaseThrottle):
 
 
 async def _hit(limit: RateLimit, request: Request) -> None:
-    await get_limiter().hit(limit, grant_of(request).user_id)
+    await admit(get_limiter(), limit, grant_of(request).account)

@@ -10,7 +10,6 @@ from accounts.services.credentials import Credentials, address_is_known, find_cr
 from accounts.services.invites import check_invite, end_invites, make_invite, purge_invites, use_invite
 from accounts.services.lifecycle import (
     approve_account,
-    approved_users,
     create_account,
     delete_user,
     delete_user_of,
@@ -19,6 +18,7 @@ from accounts.services.lifecycle import (
     rename_user,
     replace_password,
     set_hidden,
+    set_limits,
     update_account,
 )
 from accounts.services.matching import FoundUser
@@ -66,7 +66,6 @@ __all__ = [
     "add_note",
     "address_is_known",
     "approve_account",
-    "approved_users",
     "check_invite",
     "check_new_password",
     "check_registration",
@@ -107,6 +106,7 @@ __all__ = [
     "revoke_sessions",
     "search_users",
     "set_hidden",
+    "set_limits",
     "suspend_user",
     "suspended_users",
     "update_account",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,11 +13,13 @@ from django.utils import timezone
 from accounts.folding import fold
 from accounts.models import FormerName, ResetCode, Session, User
 from accounts.services.credentials import Credentials
-from accounts.services.rules import is_username
+from accounts.services.rules import invalid, is_username
 from accounts.services.sessions import revoke_other_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
-from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
+from construct_site.events import AccountApproved, AccountLimited, SessionsEnded, send_on_commit
+
+MOST_MESSAGES_PER_HOUR = 1_000_000
 
 
 def create_account(
@@ -105,9 +107,22 @@ def approve_account(user_id: UUID) -> bool:
     return is_changed
 
 
-def approved_users(user_ids: Collection[UUID]) -> set[UUID]:
-    """Which of these users are approved. One query."""
-    return set(User.objects.filter(pk__in=user_ids, is_approved=True).values_list("pk", flat=True))
+def set_limits(user_id: UUID, messages_per_hour: int | None) -> int | None:
+    """Give an account a limit of its own, or the server's (None); its live sockets hear of it. Returns the former one.
+
+    Raises ``ConstructError``: VALIDATION_FAILED, USER_NOT_FOUND.
+    """
+    if messages_per_hour is not None and not 0 <= messages_per_hour <= MOST_MESSAGES_PER_HOUR:
+        raise invalid("messagesPerHour", f"Give a number from 0 to {MOST_MESSAGES_PER_HOUR}.")
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+        if user is None:
+            raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        former = user.messages_per_hour
+        if former != messages_per_hour:
+            User.objects.filter(pk=user_id).update(messages_per_hour=messages_per_hour)
+            send_on_commit(AccountLimited(user_id, messages_per_hour))
+    return former
 
 
 def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:

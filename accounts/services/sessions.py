@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -20,11 +21,13 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.judgement import get_policy, judge
 from accounts.models import Session, User
 from accounts.peers import Peer
+from accounts.policy import Account, LogInFacts
 from accounts.services import addresses
 from accounts.services.credentials import address_digest
-from accounts.services.suspensions import refuse_suspended
+from accounts.services.suspensions import find_suspension
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.events import SessionsEnded, send_on_commit
 
@@ -44,8 +47,8 @@ class Grant:
     session_id: UUID
     token: str = field(repr=False)
     expires_at: datetime
-    is_approved: bool = True
-    """It may send and be found; False: it waits for a moderator."""
+    account: Account
+    """What policies know of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,9 @@ class SessionIdentity:
 def open_session(user: User, peer: Peer) -> Grant:
     """Open a session of `user`, who proved who they are. At the cap, the one that was used longest ago ends.
 
-    Raises ``ConstructError``: ACCOUNT_SUSPENDED, PASSWORD_RESET_REQUIRED.
+    Raises ``ConstructError``: what the policy refuses with (ACCOUNT_SUSPENDED, PASSWORD_RESET_REQUIRED).
     """
-    refuse_suspended(user)
-    if user.must_reset_password:
-        raise ConstructError(ErrorCode.PASSWORD_RESET_REQUIRED)
+    _check_may_log_in(user, peer, is_resume=False)
     token = TOKEN_PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     now = timezone.now()
     session_id = uuid4()
@@ -82,6 +83,18 @@ def open_session(user: User, peer: Peer) -> Grant:
         _end_the_oldest(user, now)
         _note_presence(user, now)
     return _grant(session, token)
+
+
+def _check_may_log_in(user: User, peer: Peer, *, is_resume: bool) -> None:
+    facts = LogInFacts(
+        at=time.time(),
+        account=_account(user),
+        address=peer.address,
+        is_resume=is_resume,
+        suspension=find_suspension(user),
+        must_reset_password=user.must_reset_password,
+    )
+    judge(get_policy().may_log_in, facts)
 
 
 def _end_the_oldest(user: User, now: datetime) -> None:
@@ -110,7 +123,7 @@ def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Except
 
     In the place of a grant stands ``ConstructError(INVALID_TOKEN)`` for text that cannot
     be a token, :class:`SessionExpired` for one that is unknown, expired or revoked, or
-    ``ConstructError(ACCOUNT_SUSPENDED)``.
+    the ``ConstructError`` with which the policy refuses (ACCOUNT_SUSPENDED).
     """
     now = timezone.now()
     digests = [_digest(token) if _TOKEN.fullmatch(token) else None for token, _ in requests]
@@ -120,8 +133,8 @@ def resume_sessions(requests: Sequence[tuple[str, Peer]]) -> list[Grant | Except
     )
     found = {bytes(session.token_digest): session for session in live.select_related("user").only(*_RESUMED)}
     answers = [
-        _judge(digest, found.get(digest or b""), token)
-        for digest, (token, _) in zip(digests, requests, strict=True)
+        _judge(digest, found.get(digest or b""), token, peer)
+        for digest, (token, peer) in zip(digests, requests, strict=True)
     ]
     stale = [
         (position, session, changes)
@@ -153,17 +166,20 @@ _RESUMED = (
     "user__display_name",
     "user__is_active",
     "user__is_approved",
+    "user__must_reset_password",
+    "user__messages_per_hour",
+    "user__created_at",
     "user__last_seen_on",
 )
 
 
-def _judge(digest: bytes | None, session: Session | None, token: str) -> Grant | Exception:
+def _judge(digest: bytes | None, session: Session | None, token: str, peer: Peer) -> Grant | Exception:
     if digest is None:
         return ConstructError(ErrorCode.INVALID_TOKEN)
     if session is None:
         return SessionExpired()
     try:
-        refuse_suspended(session.user)
+        _check_may_log_in(session.user, peer, is_resume=True)
     except ConstructError as error:
         return error
     return _grant(session, token)
@@ -270,12 +286,16 @@ def purge_sessions(now: datetime, most: int) -> int:
     return purged
 
 
-def live_sessions(session_ids: Collection[UUID]) -> set[UUID]:
-    """Which of these sessions' sockets may stay: not revoked, not expired, the user active. One query."""
+def live_sessions(session_ids: Collection[UUID]) -> dict[UUID, Account]:
+    """Which of these sessions' sockets may stay, and what policies know of their users now. One query.
+
+    They are not revoked, not expired, the user active.
+    """
     live = Session.objects.filter(
         pk__in=session_ids, revoked_at=None, expires_at__gt=timezone.now(), user__is_active=True
     )
-    return set(live.values_list("pk", flat=True))
+    known = ("user_id", "user__created_at", "user__is_approved", "user__messages_per_hour")
+    return {session_id: Account(*facts) for session_id, *facts in live.values_list("pk", *known)}
 
 
 def count_seen_on(day: date) -> int:
@@ -314,5 +334,9 @@ def _grant(session: Session, token: str) -> Grant:
         session.pk,
         token,
         session.expires_at,
-        is_approved=user.is_approved,
+        _account(user),
     )
+
+
+def _account(user: User) -> Account:
+    return Account(user.pk, user.created_at, user.is_approved, user.messages_per_hour)

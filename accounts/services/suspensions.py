@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import INTERNAL_REASON_CHARS, PUBLIC_REASON_CHARS, Suspension, User
+from accounts.policy import SuspensionNotice
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ERRORS, ConstructError, ErrorCode
 from construct_site.events import AccountSuspended, send_on_commit
@@ -61,22 +62,21 @@ def end_suspensions(now: datetime) -> list[UUID]:
     return [user_id for user_id in over if _lift_if_over(user_id, now)]
 
 
-def refuse_suspended(user: User) -> None:
-    """Raise ``ConstructError(ACCOUNT_SUSPENDED)``, with reason and end, unless the account is active.
+def find_suspension(user: User) -> SuspensionNotice | None:
+    """The suspension of an account; None for one that is active.
 
-    A suspension whose end has come is lifted here: nobody waits for the next round of housekeeping.
+    One whose end has come is lifted here: nobody waits for the next round of housekeeping.
     """
     if user.is_active:
-        return
+        return None
     now = timezone.now()
     suspension = _in_force().filter(user=user).first()
     if suspension is not None and suspension.ends_at is not None:
         if suspension.ends_at <= now and _lift_if_over(user.pk, now):
             user.is_active = True
-            return
-        wait_s = max(0.0, (suspension.ends_at - now).total_seconds())
-        raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED, _told(suspension), retry_after_s=wait_s)
-    raise ConstructError(ErrorCode.ACCOUNT_SUSPENDED, _told(suspension))
+            return None
+        return SuspensionNotice(_told(suspension), max(0.0, (suspension.ends_at - now).total_seconds()))
+    return SuspensionNotice(_told(suspension), None)
 
 
 def suspended_users(user_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -15,7 +15,7 @@ from construct_site.limits.keys import address_group, counter_key
 from construct_site.limits.messages import MessageCounter
 from construct_site.limits.reconcile import MessageReconciler
 from construct_site.limits.store import SharedStore
-from construct_site.limits.table import TABLE, RateLimit
+from construct_site.limits.table import HOUR_S, TABLE, Allowance, RateLimit
 from construct_site.limits.windows import MovingWindows
 
 log = structlog.get_logger(__name__)
@@ -40,9 +40,11 @@ class Limiter:
             self._reconciler = MessageReconciler(self._messages, self._store)
             self._task = asyncio.get_running_loop().create_task(self._reconcile_forever(), name="limits")
 
-    async def hit(self, limit: RateLimit, key: UUID | str) -> None:
+    async def hit(self, limit: RateLimit, key: UUID | str, *, per_hour: int | None = None) -> None:
         """Count one use of `limit` by `key`: the user's id, or the peer's address for REGISTRATIONS.
 
+        `per_hour`: a limit in the place of the table's hourly one, beside those of other periods; each amount
+        is counted in a window of its own.
         Raises RATE_LIMIT_EXCEEDED, with the time to wait, and counts nothing when
         there is no room. Windows move: the limit holds over any minute, hour or
         day. MESSAGES is :meth:`count_message`.
@@ -51,18 +53,22 @@ class Limiter:
         if not config.limits_on:
             return
         if limit is RateLimit.MESSAGES:
-            self.count_message(key if isinstance(key, UUID) else UUID(key))
+            self.count_message(key if isinstance(key, UUID) else UUID(key), per_hour)
             return
         row = TABLE[limit]
         counted_for = address_group(str(key)) if row.is_by_address else str(key)
-        await self._windows.hit(row.noun, row.allowances(config), counter_key(limit.value, counted_for))
+        allowances = row.allowances(config)
+        if per_hour is not None:
+            others = (each for each in allowances if each.period_s != HOUR_S)
+            allowances = (*others, Allowance(per_hour, HOUR_S))
+        await self._windows.hit(row.noun, allowances, counter_key(limit.value, counted_for))
 
-    def count_message(self, user_id: UUID) -> None:
+    def count_message(self, user_id: UUID, per_hour: int | None = None) -> None:
         """Count one message that the socket's user wants to send. See :class:`MessageCounter`.
 
         Raises RATE_LIMIT_EXCEEDED, RATE_LIMIT_BLOCKED or USER_BLOCKED.
         """
-        self._messages.count(user_id)
+        self._messages.count(user_id, per_hour)
 
     async def check_login(self, name: str | None, address: str, known: bool) -> None:
         """Ask for one attempt to log in as `name` from `address`, before the password is looked at.

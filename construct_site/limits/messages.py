@@ -40,7 +40,8 @@ class MessageCounter:
 
     Attempts beyond ``messages_per_hour`` are refused and still counted; the
     ``messages_block_at``-th blocks the user for an hour from then on, after which
-    a new hour begins. Attempts while blocked count as nothing.
+    a new hour begins. Attempts while blocked count as nothing. Who has a limit of
+    their own is blocked as far beyond it as others beyond theirs.
 
     The numbers of other processes arrive about every second
     (:mod:`construct_site.limits.reconcile`), so a user with sockets on several can
@@ -53,8 +54,8 @@ class MessageCounter:
         self.changed: set[int] = set()
         """Users (``UUID.int``) counted since the last reconciliation took them; empty without one."""
 
-    def count(self, user_id: UUID) -> None:
-        """Count one attempt.
+    def count(self, user_id: UUID, per_hour: int | None = None) -> None:
+        """Count one attempt. `per_hour`: a limit in the place of ``messages_per_hour``.
 
         Raises RATE_LIMIT_EXCEEDED over the limit, RATE_LIMIT_BLOCKED for the
         attempt that brings the block, USER_BLOCKED while it lasts.
@@ -74,11 +75,16 @@ class MessageCounter:
         if self._is_shared:
             self.changed.add(user)
         count = window.own + window.others
-        if count > config.messages_per_hour or count >= config.messages_block_at:
-            raise self._refusal(window, count, config, now)
+        block_at = config.messages_block_at
+        if per_hour is None:
+            per_hour = config.messages_per_hour
+        else:
+            block_at = per_hour + max(1, block_at - config.messages_per_hour)
+        if count > per_hour or count >= block_at:
+            raise self._refusal(window, count, block_at, now)
 
-    def _refusal(self, window: MessageWindow, count: int, config: Config, now: float) -> ConstructError:
-        if count < config.messages_block_at:
+    def _refusal(self, window: MessageWindow, count: int, block_at: int, now: float) -> ConstructError:
+        if count < block_at:
             return too_many("messages", window.ends_at - now)
         window.block(now + BLOCK_S)
         return ConstructError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
-from construct_site.errors import ConstructError, ErrorCode
+from accounts.judgement import get_policy, judge
+from accounts.policy import SendingFacts
 from messaging.protocol import messages
 from messaging.session import SocketSession
 
 
 def send_message(socket: SocketSession, payload: messages.ChatMessage) -> asyncio.Future[messages.Ack]:
-    if socket.connection.is_pending:
-        raise ConstructError(ErrorCode.ACCOUNT_PENDING)
-    return socket.node.relay.send(socket.user_id, payload)
+    facts = SendingFacts(time.time(), socket.connection.account, payload.ids.recipient, len(payload.content))
+    per_hour = judge(get_policy().may_send, facts)
+    return socket.node.relay.send(socket.user_id, payload, per_hour)
 
 
 def received(socket: SocketSession, payload: messages.Received) -> None:

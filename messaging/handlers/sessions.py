@@ -78,4 +78,4 @@ async def _enter(socket: SocketSession, grant: Grant, receipts: bool, success: t
 
 
 def _identity(grant: Grant, receipts: bool) -> Identity:
-    return Identity(grant.user_id, grant.session_id, receipts, is_pending=not grant.is_approved)
+    return Identity(grant.account, grant.session_id, receipts)

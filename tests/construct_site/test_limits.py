@@ -23,9 +23,9 @@ from tests.services import TAKEN
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
-async def refusal(limiter: Limiter, limit: RateLimit, key: UUID | str) -> str:
+async def refusal(limiter: Limiter, limit: RateLimit, key: UUID | str, per_hour: int | None = None) -> str:
     with pytest.raises(ConstructError) as caught:
-        await limiter.hit(limit, key)
+        await limiter.hit(limit, key, per_hour=per_hour)
     assert caught.value.code is ErrorCode.RATE_LIMIT_EXCEEDED
     return caught.value.text
 
@@ -114,6 +114,22 @@ async def test_uses_at_once_on_two_processes_never_pass_the_limit(
     uses = [processes[n % 2].hit(RateLimit.BUNDLES, user) for n in range(40)]
     outcomes = await asyncio.gather(*uses, return_exceptions=True)
     assert outcomes.count(None) == 7
+
+
+async def test_an_hourly_limit_takes_the_place_of_the_tables_and_stands_beside_the_others(
+    limiter: Limiter, amounts: Amounts
+) -> None:
+    amounts(bundles_per_hour=1, searches_per_minute=2, searches_per_day=100)
+    user, other = uuid4(), uuid4()
+    for _ in range(3):
+        await limiter.hit(RateLimit.BUNDLES, user, per_hour=3)
+    await refusal(limiter, RateLimit.BUNDLES, user, per_hour=3)
+    await limiter.hit(RateLimit.SEARCHES, other, per_hour=1)
+    assert "minute" in await refusal(limiter, RateLimit.SEARCHES, other, per_hour=1)
+    for _ in range(2):
+        await limiter.hit(RateLimit.SEARCHES, user, per_hour=3)
+    assert "second" in await refusal(limiter, RateLimit.SEARCHES, user, per_hour=3)
+    await refusal(limiter, RateLimit.SEARCHES, uuid4(), per_hour=0)
 
 
 async def test_the_store_never_sees_who_is_counted(redis_url: str, amounts: Amounts) -> None:

@@ -206,3 +206,40 @@ def test_counters_in_memory_are_swept(time_machine: TimeMachineFixture) -> None:
     time_machine.shift(HOUR_S)
     counter.count(uuid4())
     assert (len(counter.windows), len(counter.changed)) == (1, 0)
+
+
+async def test_a_limit_of_ones_own_holds_in_the_place_of_the_servers(limiter: Limiter) -> None:
+    def outcomes(per_hour: int, times: int) -> list[ErrorCode | None]:
+        found: list[ErrorCode | None] = []
+        for _ in range(times):
+            try:
+                limiter.count_message(user, per_hour)
+            except ConstructError as error:
+                found.append(error.code)
+            else:
+                found.append(None)
+        return found
+
+    for per_hour in (0, 3, 20):
+        user = uuid4()
+        refused = [ErrorCode.RATE_LIMIT_EXCEEDED] * 4
+        assert outcomes(per_hour, per_hour + 6) == [
+            *[None] * per_hour,
+            *refused,
+            ErrorCode.RATE_LIMIT_BLOCKED,
+            ErrorCode.USER_BLOCKED,
+        ], "blocked as far beyond it as others beyond theirs"
+
+
+async def test_a_limit_of_ones_own_is_counted_by_all_processes(processes: tuple[Limiter, Limiter]) -> None:
+    one, two = processes
+    user = uuid4()
+    for _ in range(3):
+        one.count_message(user, 4)
+    await one.reconcile()
+    two.count_message(user, 4)
+    await two.reconcile()
+    with pytest.raises(ConstructError) as refused:
+        two.count_message(user, 4)
+    assert refused.value.code is ErrorCode.RATE_LIMIT_EXCEEDED
+    two.count_message(user, 6)

@@ -110,6 +110,27 @@ def test_production_without_keys_is_refused(tmp_path: Path) -> None:
     assert_refused(serve(tmp_path, CONSTRUCT_ENVIRONMENT="production"), "  - CONSTRUCT_SECRET_KEY is missing")
 
 
+def test_a_policy_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    finished = serve(tmp_path, CONSTRUCT_POLICY="no_such_module.Policy")
+    assert_refused(
+        finished, "  - CONSTRUCT_POLICY names a class that cannot be imported: ModuleNotFoundError"
+    )
+
+
+def test_no_other_server_loads_the_application_with_it(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", "import construct_site.asgi"],
+        cwd=REPOSITORY,
+        env=environment(tmp_path, CONSTRUCT_POLICY="accounts.policy.Policy"),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S * 2,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert "CONSTRUCT_POLICY names a class that does not answer everything" in finished.stderr
+
+
 def test_a_database_without_our_tables_is_refused(tmp_path: Path) -> None:
     assert_refused(serve(tmp_path), "serve once with --migrate")
 

@@ -202,7 +202,7 @@ def test_the_command_prints_a_code_that_is_stored_nowhere() -> None:
 def test_an_account_that_waits_for_approval_is_neither_found_nor_served(settings: Settings) -> None:
     choose(settings, "approval")
     grant = register_account("alice", "argon2$hash", "alice", KeyOwner().bundle(), HOME)
-    assert not grant.is_approved
+    assert not grant.account.is_approved
     assert search_users("alice") == []
     with pytest.raises(ConstructError) as refused:
         fetch_bundle(grant.user_id)

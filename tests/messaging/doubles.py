@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from accounts.policy import Account
 from construct_site.errors import CloseCode, ErrorCode
 from messaging.connection import Connection, Identity, Rows
 from messaging.mailbox.letters import Page, WaitingRow
@@ -51,7 +53,7 @@ def message_frame(*, message_id: str = "", number: int = 0) -> bytes:
 
 
 def identity(user_id: UUID | None = None, *, receipts: bool = False) -> Identity:
-    return Identity(user_id or uuid4(), uuid4(), receipts)
+    return Identity(Account(user_id or uuid4(), datetime.now(UTC)), uuid4(), receipts)
 
 
 class RecordingSocket:

@@ -125,6 +125,7 @@ class TestWhatIsTold:
             "isApproved": False,
             "mustResetPassword": False,
             "isHidden": False,
+            "messagesPerHour": None,
             "isStaff": True,
             "isSuperuser": False,
             "groups": ["moderators"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -16,10 +16,13 @@ from redis.asyncio import Redis
 
 from accounts.models import User
 from accounts.peers import Peer
-from accounts.services import open_session, suspend_user
+from accounts.policy import Account
+from accounts.services import live_sessions, open_session, suspend_user
 from construct_site.database import run_in_database_thread
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.events import (
+    AccountApproved,
+    AccountLimited,
     AccountSuspended,
     SessionsEnded,
     as_layer_message,
@@ -27,14 +30,14 @@ from construct_site.events import (
     user_group,
 )
 from messaging import hub as hub_module
-from messaging.connection import Connection, Identity
+from messaging.connection import Connection
 from messaging.hub import Hub
 from messaging.layer import DoorbellLayer
 from messaging.mailbox.letters import Letter
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing
 from tests.messaging.conftest import Amounts
-from tests.messaging.doubles import PATIENCE_S, RecordingSocket, turns, until
+from tests.messaging.doubles import PATIENCE_S, RecordingSocket, identity, turns, until
 from tests.messaging.mailbox.conftest import make_letter, make_recipient
 from tests.services import free_port
 
@@ -48,7 +51,7 @@ class Device:
 
     def __init__(self, hub: Hub, user_id: UUID, *, has_pongs: bool = True) -> None:
         self.socket = RecordingSocket(has_pongs=has_pongs)
-        self.connection = Connection(Identity(user_id, uuid4(), False), self.socket, hub)
+        self.connection = Connection(identity(user_id), self.socket, hub)
         self.socket.on_close = lambda: hub.detach(self.connection)
         self._hub = hub
 
@@ -208,6 +211,27 @@ class TestEvents:
         told = [device.socket.suspensions for device in (*devices, stranger)]
         assert told == [["Suspended."], ["Suspended."], []]
         assert [device.socket.expiries for device in devices] == [0, 0]
+
+    async def test_what_policies_know_of_an_account_changes_for_all_its_connections(self, hub: Hub) -> None:
+        user_id = uuid4()
+        devices = [await Device(hub, user_id).attach() for _ in range(2)]
+        stranger = await Device(hub, uuid4()).attach()
+        for device in devices:
+            account = device.connection.account
+            device.connection.account = msgspec.structs.replace(account, is_approved=False)
+        await run_in_database_thread(send_on_commit, AccountLimited(user_id, 50))
+        await turns()
+        known = [device.connection.account for device in (*devices, stranger)]
+        assert [(each.is_approved, each.messages_per_hour) for each in known] == [
+            (False, 50),
+            (False, 50),
+            (True, None),
+        ]
+        await run_in_database_thread(send_on_commit, AccountApproved(user_id))
+        await run_in_database_thread(send_on_commit, AccountLimited(user_id, None))
+        await turns()
+        known = [device.connection.account for device in devices]
+        assert [(each.is_approved, each.messages_per_hour) for each in known] == [(True, None)] * 2
 
     async def test_a_closed_hub_hears_nothing(self, hub: Hub) -> None:
         user_id = uuid4()
@@ -466,6 +490,35 @@ class TestSweep:
             await device.attach()
         await hub.sweep()
         assert (live.socket.expiries, dead.socket.expiries) == (0, 1)
+
+    async def test_what_policies_know_is_that_of_the_database_unless_an_event_is_newer(
+        self, hub: Hub, recipient: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        user = await run_in_database_thread(User.objects.get, pk=recipient)
+        grant = await run_in_database_thread(open_session, user, Peer("192.0.2.1", ""))
+        phone = Device(hub, recipient)
+        phone.connection.session_id = grant.session_id
+        phone.connection.account = grant.account
+        await phone.attach()
+        await hub.sweep()
+        assert phone.connection.account is grant.account
+        limit = User.objects.filter(pk=recipient).update
+        await run_in_database_thread(limit, messages_per_hour=50)
+        await hub.sweep()
+        assert phone.connection.account.messages_per_hour == 50
+
+        def read_and_then_an_event_comes(sessions: Collection[UUID]) -> dict[UUID, Account]:
+            read = live_sessions(sessions)
+            phone.connection.account = msgspec.structs.replace(grant.account, messages_per_hour=70)
+            return read
+
+        await run_in_database_thread(limit, messages_per_hour=60)
+        with monkeypatch.context() as patched:
+            patched.setattr("messaging.hub.accounts.live_sessions", read_and_then_an_event_comes)
+            await hub.sweep()
+        assert phone.connection.account.messages_per_hour == 70
+        await hub.sweep()
+        assert phone.connection.account.messages_per_hour == 60
 
     async def test_a_connection_whose_user_was_suspended_is_told_so(self, hub: Hub, recipient: UUID) -> None:
         user = await run_in_database_thread(User.objects.get, pk=recipient)

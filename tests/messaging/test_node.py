@@ -16,11 +16,12 @@ from construct_site.metrics.models import HourlyMetric
 from construct_site.metrics.store import count_connections, processes
 from construct_site.metrics.table import Metric
 from messaging import contacts
-from messaging.connection import Connection, Identity
+from messaging.connection import Connection
 from messaging.models import Chore
 from messaging.node import get_node
 from tests.messaging.conftest import Amounts
 from tests.messaging.doubles import PATIENCE_S, RecordingSocket, chat_message, until
+from tests.messaging.doubles import identity as make_identity
 from tests.messaging.mailbox.conftest import make_recipient
 
 SENDER = uuid4()
@@ -126,7 +127,7 @@ async def test_it_tells_its_connections_and_stores_what_it_counted_before_it_end
     amounts(metrics_flush_s=0.01)
     node = get_node()
     try:
-        identity = Identity(recipient, uuid4(), confirms_by_receipt=False)
+        identity = make_identity(recipient)
         await node.hub.attach(Connection(identity, RecordingSocket(), node.hub))
 
         async def tells() -> bool:

@@ -16,7 +16,7 @@ from channels.layers import InMemoryChannelLayer
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.metrics.table import Metric
 from messaging import contacts
-from messaging.connection import Connection, Identity
+from messaging.connection import Connection
 from messaging.hub import Hub
 from messaging.layer import DoorbellLayer
 from messaging.mailbox.mailbox import Mailbox
@@ -24,7 +24,7 @@ from messaging.mailbox.sealing import KeyRing, Names
 from messaging.protocol import codec
 from messaging.protocol.messages import Ack, ChatMessage
 from messaging.relay import Relay
-from tests.messaging.doubles import PATIENCE_S, RecordingSocket, chat_message, until
+from tests.messaging.doubles import PATIENCE_S, RecordingSocket, chat_message, identity, until
 from tests.messaging.mailbox.conftest import make_recipient
 
 SENDER = UUID("0190d3a5-7c1e-7b11-8a34-6f1f0c2d9b77")
@@ -64,7 +64,7 @@ async def make_relay(
             hubs[-1],
             keys,
             names,
-            counted.append,
+            lambda user_id, _per_hour: counted.append(user_id),
             NOW.timestamp,
             lambda user_id, peer_id: accepted.append((user_id, peer_id)),
             doorbell_s,
@@ -84,7 +84,7 @@ async def relay(make_relay: MakeRelay) -> Relay:
 async def online(hub: Hub, user_id: UUID) -> tuple[Connection, RecordingSocket]:
     """A connection of the user that has everything that waits."""
     socket = RecordingSocket()
-    connection = Connection(Identity(user_id, uuid4(), False), socket, hub)
+    connection = Connection(identity(user_id), socket, hub)
     await hub.attach(connection)
     connection.begin()
     await until(lambda: connection.knows_all)
@@ -115,7 +115,7 @@ class TestRefusals:
     async def test_over_the_limit_nothing_is_stored(
         self, relay: Relay, mailbox: Mailbox, recipient: UUID
     ) -> None:
-        def refuse(_user_id: UUID) -> None:
+        def refuse(_user_id: UUID, _per_hour: int | None) -> None:
             raise ConstructError(ErrorCode.RATE_LIMIT_EXCEEDED)
 
         limited = replace(relay, count_message=refuse)

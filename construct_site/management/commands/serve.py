@@ -68,6 +68,7 @@ class Command(BaseCommand):
         try:
             listen, judged = _source(config, options["fd"])
             checks.refuse_unsafe(judged)
+            checks.refuse_unusable_parts()
             _refuse_unheard_workers(config, workers)
             listen_for_admin = _admin_source(config, options["admin_fd"])
             sole_use = _prepare_database(config, migrate=options["migrate"])

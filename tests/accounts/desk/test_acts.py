@@ -28,6 +28,7 @@ ACTS: dict[str, Act] = {
     "rename": partial(acts.rename, username="carol", reason="why"),
     "hide_from_search": partial(acts.hide_from_search, reason="why"),
     "show_in_search": partial(acts.show_in_search, reason="why"),
+    "set_limits": partial(acts.set_limits, messages_per_hour=50, reason="why"),
     "approve": partial(acts.approve, reason="why"),
     "refuse": partial(acts.refuse, reason="why"),
     "delete_user": partial(acts.delete, reason="why"),
@@ -125,6 +126,7 @@ def test_to_nobody_nothing_is_done(moderator: Actor, word: str) -> None:
 def test_what_changes_nothing_is_no_entry(moderator: Actor, alice: User) -> None:
     assert not acts.lift_suspension(moderator, alice.pk, reason="why")
     assert not acts.approve(moderator, alice.pk)
+    assert not acts.set_limits(moderator, alice.pk, None, reason="why")
     with pytest.raises(ConstructError):
         acts.refuse(moderator, alice.pk, reason="why")
     with pytest.raises(ConstructError):
@@ -148,3 +150,24 @@ def test_chosen_sessions_end_and_the_others_stay(moderator: Actor, alice: User) 
     assert [session.id for session in list_sessions(alice.pk)] == [second.session_id]
     assert AuditEntry.objects.get().target == "1 sessions"
     assert Session.objects.count() == 2
+
+
+def test_the_audit_tells_the_former_limit_and_the_new_one(moderator: Actor, alice: User) -> None:
+    for limit in (50, 0, None):
+        assert acts.set_limits(moderator, alice.pk, limit, reason="why")
+        assert User.objects.get(pk=alice.pk).messages_per_hour == limit
+    assert [entry.target for entry in AuditEntry.objects.order_by("number")] == [
+        "messages per hour: default to 50",
+        "messages per hour: 50 to 0",
+        "messages per hour: 0 to default",
+    ]
+    assert verify().faults == []
+
+
+@pytest.mark.parametrize("limit", [-1, 1_000_001])
+def test_a_limit_that_is_none_is_refused(moderator: Actor, alice: User, limit: int) -> None:
+    with pytest.raises(ConstructError) as refused:
+        acts.set_limits(moderator, alice.pk, limit, reason="why")
+    assert list(refused.value.fields or {}) == ["messagesPerHour"]
+    assert User.objects.get(pk=alice.pk).messages_per_hour is None
+    assert not AuditEntry.objects.exists()

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0009_suspensions"),
+        ("accounts", "0010_message_limits"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
