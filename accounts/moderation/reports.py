@@ -118,8 +118,11 @@ def purge_reports(now: datetime) -> int:
     """
     old = now - timedelta(seconds=settings.CONSTRUCT.report_s)
     with transaction.atomic():
-        _hold(Q(created_at__lte=old) | Q(merged_into__created_at__lte=old))
-        return Report.objects.filter(created_at__lte=old).delete()[0]
+        going = list(Report.objects.filter(created_at__lte=old).values_list("pk", flat=True))
+        if not going:
+            return 0
+        _hold(Q(pk__in=going) | Q(merged_into__in=going))
+        return Report.objects.filter(pk__in=going).delete()[0]
 
 
 def _hold(concerned: Q) -> None:

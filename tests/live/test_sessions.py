@@ -136,10 +136,9 @@ async def test_sessions_revoked_in_the_admin_end_their_sockets(nodes: Nodes, soc
     browser = admin_of(nodes, s)
     key = a.user_id if nodes.backing.name == "distributed" else a.user_id.replace("-", "")
     [(session,)] = query(nodes.backing, "SELECT id FROM accounts_session WHERE user_id = {}", key)
-    page = browser.post(
-        f"/admin/accounts/session/?q={a.username}", {"action": "revoke", "_selected_action": str(session)}
-    )
-    assert "Sessions revoked: 1." in page
+    form = {"action": "revoke", "_selected_action": str(session), "apply": "yes", "reason": "stolen"}
+    page = browser.post(f"/admin/accounts/session/?q={a.username}", form)
+    assert "Revoke sessions: done for 1 of 1." in page
     for socket in (here, there):
         await assert_ended(socket)
     await staff.finish()
