@@ -144,9 +144,9 @@ def replace_bundle(credentials: Credentials, bundle: Bundle, *, kept: UUID) -> R
     caller's if there is one, nothing is stored for this user: the mailbox locks the bundle's row for
     every message.
 
-    Raises ``ConstructError``: INVALID_CREDENTIALS if the password was changed since it was checked;
-    INVALID_KEY_BUNDLE for a bundle with a key that is in use or was, since whoever has the lost device
-    has its private half; USER_NOT_FOUND for an account without a bundle. Then nothing has changed.
+    Raises ``OutdatedCredentials``, and ``ConstructError``: INVALID_KEY_BUNDLE for a bundle with a key
+    that is in use or was, since whoever has the lost device has its private half; USER_NOT_FOUND for an
+    account without a bundle. Then nothing has changed.
     """
     with transaction.atomic():
         revoked = end_other_sessions_of(credentials, kept=kept)

@@ -6,7 +6,13 @@ their live sockets once its transaction commits.
 
 from __future__ import annotations
 
-from accounts.services.credentials import Credentials, address_is_known, find_credentials, replace_hash
+from accounts.services.credentials import (
+    Credentials,
+    OutdatedCredentials,
+    address_is_known,
+    find_credentials,
+    replace_hash,
+)
 from accounts.services.invites import check_invite, end_invites, make_invite, purge_invites, use_invite
 from accounts.services.lifecycle import (
     approve_account,
@@ -54,6 +60,7 @@ __all__ = [
     "FoundUser",
     "Grant",
     "NewResetCode",
+    "OutdatedCredentials",
     "Profile",
     "SessionFacts",
     "SessionIdentity",

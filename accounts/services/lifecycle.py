@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.folding import fold
 from accounts.models import FormerName, ResetCode, Session, User
-from accounts.services.credentials import Credentials
+from accounts.services.credentials import Credentials, OutdatedCredentials
 from accounts.services.sessions import revoke_other_sessions, revoke_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
@@ -84,14 +84,13 @@ def approved_users(user_ids: Collection[UUID]) -> set[UUID]:
 def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:
     """Store another password's hash and end the sessions, all but `kept`, and a reset code. Returns how many sessions.
 
-    Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed since
-    `credentials` were looked up; then nothing has changed.
+    Raises :class:`OutdatedCredentials`; then nothing has changed.
     """
 
     def replace() -> None:
         current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
         if not current.update(password=encoded):
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+            raise OutdatedCredentials
         ResetCode.objects.filter(user_id=credentials.id).delete()
 
     return change_access(credentials.id, replace, kept=kept)
@@ -115,14 +114,13 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
     """End the sessions, all but `kept`, of the account whose password was checked just now. Returns how many it ended.
 
     Within the caller's transaction. Until that ends, the account is held: no login opens another session of
-    it, and its password stays. Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed
-    since `credentials` were looked up.
+    it, and its password stays. Raises :class:`OutdatedCredentials`.
     """
 
     def hold() -> None:
         held = User.objects.select_for_update(no_key=True)
         if not held.filter(pk=credentials.id, password=credentials.encoded_password).first():
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+            raise OutdatedCredentials
 
     return change_access(credentials.id, hold, kept=kept)
 
@@ -152,13 +150,13 @@ def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
 
 
 def delete_user_of(credentials: Credentials) -> None:
-    """Remove the account whose password was checked just now. Raises ``ConstructError(INVALID_CREDENTIALS)``.
+    """Remove the account whose password was checked just now.
 
-    That is if the password was changed meanwhile; then nothing has changed.
+    Raises :class:`OutdatedCredentials`; then nothing has changed.
     """
     user = User.objects.filter(pk=credentials.id).first()
     if user is None or not delete_user(user, encoded_password=credentials.encoded_password):
-        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+        raise OutdatedCredentials
 
 
 def free_names(now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""The password of a staff member, changed in the admin: the rules and the limits are those of every other door."""
+"""The password of a staff member, changed in the admin, by the rules and the limits of a change over REST."""
 
 from __future__ import annotations
 
