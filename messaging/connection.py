@@ -14,8 +14,8 @@ row while it is unconfirmed or confirmed. The window counts the unconfirmed alon
 
 An unheard row, whose sender the user blocked, goes the same way, but is not written to
 the socket: nothing that its sender can see differs. A client with receipts cannot say that it
-stored what it never saw. A pong stands for that, unless the client still owes the receipt of a row
-that went before: then the unheard row waits on disk, as one that was written would.
+stored what it never saw. A pong stands for that, unless the client named neither the last row that
+was written before nor a later one: then the unheard row waits on disk, as one that was written would.
 """
 
 from __future__ import annotations
@@ -127,11 +127,18 @@ class Connection:
         self._rung_meanwhile: dict[int, int] = {}
         self._pager: asyncio.Task[None] | None = None
         self._heart = _Heart(self, socket, config)
-        self._receipts: dict[str, deque[int]] | None = {} if identity.confirms_by_receipt else None
-        self._owed: deque[int] = deque()
-        """Rows written to a client with receipts since the newest one that it named."""
-        self._passed: deque[int] = deque()
-        """Unheard rows that a pong came after, while a receipt is owed for an earlier row."""
+        # Of a client with receipts. Writes are numbered: rows are not always written in the order of their ids.
+        self._writes = 0
+        self._newest_named = 0
+        """The newest write that the client named. It owes receipts if that is not the last one."""
+        self._receipts: dict[str, deque[tuple[int, int]]] | None = (
+            {} if identity.confirms_by_receipt else None
+        )
+        """By message id the writes that were not named, each with its row."""
+        self._writes_before: dict[int, int] = {}
+        """Unheard rows that no pong came after yet, each with the last write before it."""
+        self._passed: deque[tuple[int, int]] = deque()
+        """The last write before an unheard row, and the row: a pong came after it, and a receipt is owed before it."""
 
     # Handing over
 
@@ -221,12 +228,14 @@ class Connection:
         self._window.take(len(frame))
         if row_id in self._unheard:
             self._unheard.remove(row_id)
+            if self._receipts is not None:
+                self._writes_before[row_id] = self._writes
             self._heart.cover(row_id)
             return
         self._socket.write(frame)
         if self._receipts is not None:
-            self._receipts.setdefault(codec.message_id_of(frame), deque()).append(row_id)
-            self._owed.append(row_id)
+            self._writes += 1
+            self._receipts.setdefault(codec.message_id_of(frame), deque()).append((self._writes, row_id))
             self._heart.beat()
         else:
             self._heart.cover(row_id)
@@ -319,18 +328,17 @@ class Connection:
         """The client stored these. Each mention confirms the oldest message of that id; unknown ids are ignored."""
         if self._receipts is None:
             return
-        rows = []
+        named = []
         for message_id in message_ids:
             if waiting := self._receipts.get(message_id):
-                rows.append(waiting.popleft())
+                named.append(waiting.popleft())
                 if not waiting:
                     del self._receipts[message_id]
-        if rows:
-            # What was written before the newest of them and is not named is no sign of a client that hangs.
-            newest = max(rows)
-            while self._owed and self._owed[0] <= newest:
-                self._owed.popleft()
-        self._confirm(rows)
+        if not named:
+            return
+        # What was written before and is not named is no sign of a client that hangs.
+        self._newest_named = max(self._newest_named, *(write for write, _ in named))
+        self._confirm([row_id for _, row_id in named])
 
     def covered(self, row_ids: list[int]) -> None:
         """A pong came after these rows, or they are old enough: those of a client with receipts are unheard."""
@@ -344,19 +352,19 @@ class Connection:
             self._window.give_back(self._handed[row_id])
         self._window.grow()
         if are_unheard:
-            self._passed.extend(row_ids)
+            self._passed.extend((self._writes_before.pop(row_id), row_id) for row_id in row_ids)
             row_ids = []
-        self._rows.confirm(self, [*row_ids, *self._take_passed()] if self._passed else row_ids)
+        if confirmed := [*row_ids, *self._take_passed()]:
+            self._rows.confirm(self, confirmed)
         self._go_on()
 
     def _take_passed(self) -> Iterator[int]:
         """Unheard rows for which no earlier receipt is owed, and those that are too many to wait for one."""
         while self._passed and (
-            not self._owed
-            or self._passed[0] < self._owed[0]
-            or len(self._passed) > self._config.window_messages_max
+            self._passed[0][0] <= self._newest_named or len(self._passed) > self._config.window_messages_max
         ):
-            yield self._passed.popleft()
+            _, row_id = self._passed.popleft()
+            yield row_id
 
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""

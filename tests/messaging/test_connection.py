@@ -256,6 +256,25 @@ class TestUnheard:
         assert sorted(rows.confirmed) == [stored[0][0], named, stored[1][0]]
         assert connection.has_been_handed(passed_over)
 
+    async def test_one_waits_for_what_was_written_before_it_in_whatever_order_that_was_stored(
+        self, rows: ModelRows
+    ) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        late, _ = rows.begin_store()
+        named = offer_seen(rows, connection, 2)
+        frame = message_frame(message_id=str(UUID(int=1)))
+        rows.end_store(late, frame)
+        connection.offer(late, 0, frame)
+        await turns()
+        assert len(socket.frames) == 2
+        connection.received([str(UUID(int=2))])
+        unheard, previous, frame = rows.store(FRAMES[0])
+        assert connection.offer(unheard, previous, frame, is_unheard=True)
+        answer_all(connection, socket)
+        assert rows.confirmed == [named]
+        connection.received([str(UUID(int=1))])
+        assert rows.confirmed == [named, late, unheard]
+
     async def test_those_that_wait_for_a_receipt_take_no_room_and_are_not_many(
         self, rows: ModelRows, amounts: Amounts
     ) -> None:
