@@ -141,11 +141,11 @@ class ModelRows:
 
     async def page(self, connection: Connection, messages: int, size: int) -> Page:
         self.pages += 1
-        handed = set(connection.handed)
+        known = set(connection.not_to_page)
         await self._await_step()
         if self.failures:
             raise self.failures.pop(0)
-        found = [row for row in sorted(self.waiting) if row not in handed][: messages + 1]
+        found = [row for row in sorted(self.waiting) if row not in known][: messages + 1]
         taken: list[WaitingRow] = []
         for row in found[:messages]:
             size -= len(self.waiting[row])
