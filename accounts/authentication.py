@@ -77,8 +77,8 @@ async def check_password(username: str, password: str, peer: Peer) -> Credential
 async def change_password(username: str, current: str, new: str, peer: Peer, *, kept: UUID | None) -> int:
     """Give the account another password; its sessions end, all but `kept`. Returns how many did.
 
-    Raises ``ConstructError``: WEAK_PASSWORD, and as :func:`check_password`. Then nothing
-    has changed.
+    Raises ``ConstructError``: WEAK_PASSWORD, AUTH_REQUIRED if `kept` has ended meanwhile, and as
+    :func:`check_password`. Then nothing has changed.
     """
     check_new_password(new, username)
     credentials = await check_password(username, current, peer)
@@ -103,9 +103,9 @@ async def reset_password(code: str, new: str, peer: Peer) -> None:
 
 
 async def delete_account(grant: Grant, password: str, peer: Peer) -> None:
-    """Delete the account of who knows its password. Raises as :func:`check_password`; then nothing has changed."""
+    """Delete the account of who knows its password. Raises as :func:`change_password`; then nothing has changed."""
     credentials = await check_password(grant.username, password, peer)
-    await run_in_database_thread(delete_user_of, credentials)
+    await run_in_database_thread(delete_user_of, credentials, asked_by=grant.session_id)
 
 
 async def resume(token: str, peer: Peer) -> Grant:
