@@ -26,6 +26,7 @@ def create_account(
     *,
     is_approved: bool = True,
     is_staff: bool = False,
+    is_superuser: bool = False,
 ) -> User:
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
 
@@ -41,6 +42,7 @@ def create_account(
         display_name=display_name,
         is_approved=is_approved,
         is_staff=is_staff,
+        is_superuser=is_superuser,
         discoverable=not is_staff,
     )
     try:
