@@ -10,7 +10,7 @@ from django.contrib.admin.forms import AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, URLResolver, reverse
 
 from accounts.authentication import change_password
 from accounts.models import User
@@ -65,6 +65,10 @@ class StaffPasswordView(PasswordChangeView):
 class StaffAdminSite(AdminSite):
     site_header = site_title = "Construct"
     index_title = "Administration"
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        """Django's but for its redirect to the page of any object (`view_on_site`): nothing here has one."""
+        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

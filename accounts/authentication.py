@@ -93,8 +93,8 @@ async def write_checked(
 async def change_password(username: str, current: str, new: str, peer: Peer, *, kept: UUID | None) -> int:
     """Give the account another password; its sessions end, all but `kept`. Returns how many did.
 
-    Raises ``ConstructError``: WEAK_PASSWORD, and as :func:`check_password`. Then nothing
-    has changed.
+    Raises ``ConstructError``: WEAK_PASSWORD, AUTH_REQUIRED if `kept` has ended meanwhile, and as
+    :func:`check_password`. Then nothing has changed.
     """
     check_new_password(new, username)
     credentials = await check_password(username, current, peer)
@@ -120,9 +120,10 @@ async def reset_password(code: str, new: str, peer: Peer) -> None:
 
 
 async def delete_account(grant: Grant, password: str, peer: Peer) -> None:
-    """Delete the account of who knows its password. Raises as :func:`check_password`; then nothing has changed."""
+    """Delete the account of who knows its password. Raises as :func:`change_password`; then nothing has changed."""
     credentials = await check_password(grant.username, password, peer)
-    await write_checked(delete_user_of, credentials, grant.username, password, peer)
+    deleting = partial(delete_user_of, asked_by=grant.session_id)
+    await write_checked(deleting, credentials, grant.username, password, peer)
 
 
 async def resume(token: str, peer: Peer) -> Grant:

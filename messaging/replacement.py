@@ -49,8 +49,9 @@ async def replace_bundle(
     nothing unreadable and drops nothing.
 
     Raises ``ConstructError``: INVALID_KEY, INVALID_KEY_BUNDLE, USER_NOT_FOUND, RATE_LIMIT_EXCEEDED
-    (replacements count as rotations), and as :func:`~accounts.authentication.check_password`. What is
-    refused for its form or its password uses up nothing of the rotations.
+    (replacements count as rotations), AUTH_REQUIRED if the session has ended meanwhile, and as
+    :func:`~accounts.authentication.check_password`. What is refused for its form or its password uses up
+    nothing of the rotations.
     """
     bundle = parse_bundle(public_key)
     credentials = await check_password(grant.username, password, peer)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.folding import fold
 from accounts.models import FormerName, ResetCode, Session, User
 from accounts.services.credentials import Credentials, OutdatedCredentials
-from accounts.services.sessions import revoke_other_sessions, revoke_sessions
+from accounts.services.sessions import require_live, revoke_other_sessions, revoke_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import AccountApproved, SessionsEnded, send_on_commit
@@ -26,6 +26,7 @@ def create_account(
     *,
     is_approved: bool = True,
     is_staff: bool = False,
+    is_superuser: bool = False,
 ) -> User:
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
 
@@ -41,6 +42,7 @@ def create_account(
         display_name=display_name,
         is_approved=is_approved,
         is_staff=is_staff,
+        is_superuser=is_superuser,
         discoverable=not is_staff,
     )
     try:
@@ -100,7 +102,8 @@ def change_access(user_id: UUID, change: Callable[[], None], *, kept: UUID | Non
     """Have `change` write the account, and end its sessions, all but `kept`. Returns how many that ended.
 
     One transaction: what `change` raises leaves everything as it was. No session that a
-    login opens by the former state of the account outlives it.
+    login opens by the former state of the account outlives it. Raises as
+    :func:`~accounts.services.revoke_other_sessions` if `kept` has ended.
     """
     with transaction.atomic():
         # In the order of update_account.
@@ -125,10 +128,11 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
     return change_access(credentials.id, hold, kept=kept)
 
 
-def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
+def delete_user(user: User, *, encoded_password: str | None = None, asked_by: UUID | None = None) -> bool:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while.
 
     Whether there was such an account; where `encoded_password` is given, one that still had it.
+    Raises ``SessionHasEnded`` if the session `asked_by` has ended.
     """
     wanted = User.objects.filter(pk=user.pk)
     if encoded_password is not None:
@@ -140,6 +144,8 @@ def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
         held = wanted.select_for_update().first()
         if held is None:
             return False
+        if asked_by is not None:
+            require_live(asked_by)
         free_at = timezone.now() + timedelta(seconds=settings.CONSTRUCT.name_rest_s)
         FormerName.objects.update_or_create(
             digest=_name_digest(fold(held.username)), defaults={"free_at": free_at}
@@ -149,13 +155,16 @@ def delete_user(user: User, *, encoded_password: str | None = None) -> bool:
     return True
 
 
-def delete_user_of(credentials: Credentials) -> None:
+def delete_user_of(credentials: Credentials, *, asked_by: UUID) -> None:
     """Remove the account whose password was checked just now.
 
-    Raises :class:`OutdatedCredentials`; then nothing has changed.
+    Raises :class:`OutdatedCredentials`, and ``SessionHasEnded`` if the session `asked_by` has ended; then
+    nothing has changed.
     """
     user = User.objects.filter(pk=credentials.id).first()
-    if user is None or not delete_user(user, encoded_password=credentials.encoded_password):
+    if user is None or not delete_user(
+        user, encoded_password=credentials.encoded_password, asked_by=asked_by
+    ):
         raise OutdatedCredentials
 
 

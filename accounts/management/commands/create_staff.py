@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.hashers import make_password
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.management.operators import ask_password
-from accounts.services import check_registration, create_account
-from construct_site.errors import ConstructError
+from accounts.management.operators import ask_password, make_staff
 
 
 class Command(BaseCommand):
@@ -17,10 +14,5 @@ class Command(BaseCommand):
         parser.add_argument("username")
 
     def handle(self, *_args: Any, username: str, **_options: Any) -> None:
-        password = ask_password()
-        try:
-            name = check_registration(username, password, None)
-            create_account(username, make_password(password), name, is_staff=True)
-        except ConstructError as error:
-            raise CommandError(error.text) from None
+        make_staff(username, ask_password())
         self.stdout.write("The account is made. A superuser gives it rights in the admin.")

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.management.operators import find_user
+from accounts.management.operators import ask, find_user
 from accounts.services import delete_user
 
 
@@ -17,14 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, username: str, yes: bool, **_options: Any) -> None:
         user = find_user(username)
-        if not yes and not _confirms(user.username):
+        if not yes and ask(f"Delete {user.username} for good? Write the name again: ") != user.username:
             raise CommandError("Nothing was deleted.")
         delete_user(user)
         self.stdout.write("The account is deleted.")
-
-
-def _confirms(username: str) -> bool:
-    try:
-        return input(f"Delete {username} for good? Write the name again: ") == username
-    except EOFError:
-        return False

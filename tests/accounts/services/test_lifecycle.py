@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from threading import Barrier
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
 
 from accounts.models import Session, User
-from accounts.services import create_account, delete_user, live_sessions, open_session, update_account
+from accounts.services import (
+    Credentials,
+    SessionHasEnded,
+    create_account,
+    delete_user,
+    delete_user_of,
+    end_other_sessions_of,
+    find_credentials,
+    live_sessions,
+    open_session,
+    replace_password,
+    revoke_other_sessions,
+    revoke_sessions,
+    update_account,
+)
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded
-from tests.accounts.conftest import HOME
+from tests.accounts.conftest import AWAY, HOME
+from tests.messaging.mailbox.conftest import run_at_once
 
 in_one_thread = pytest.mark.django_db
 in_threads = pytest.mark.django_db(transaction=True)
+BY_A_SESSION: dict[str, Callable[[Credentials, UUID], object]] = {
+    "deletion": lambda alice, session_id: delete_user_of(alice, asked_by=session_id),
+    "another password": lambda alice, session_id: replace_password(alice, "argon2$other", kept=session_id),
+    "the end of the others": lambda alice, session_id: revoke_other_sessions(alice.id, session_id),
+    "the end of the others, held": lambda alice, session_id: end_other_sessions_of(alice, kept=session_id),
+}
 
 
 @in_one_thread
@@ -93,3 +118,34 @@ async def test_another_change_of_an_account_leaves_its_sessions_alone(
     assert await run_in_database_thread(live_sessions, [grant.session_id])
     stored = await run_in_database_thread(User.objects.get)
     assert (stored.display_name_folded, stored.bio) == ("queen alice", "")
+
+
+@in_one_thread
+@pytest.mark.parametrize("name", BY_A_SESSION)
+def test_a_session_that_ended_meanwhile_does_nothing_any_more(alice: User, name: str) -> None:
+    ended, other = (open_session(alice, peer).session_id for peer in (HOME, AWAY))
+    credentials = find_credentials("alice")
+    assert credentials
+    revoke_sessions(alice.pk, [ended])
+    with pytest.raises(SessionHasEnded) as refusal:
+        BY_A_SESSION[name](credentials, ended)
+    assert refusal.value.code is ErrorCode.AUTH_REQUIRED
+    assert find_credentials("alice") == credentials
+    assert live_sessions([ended, other]) == {other}
+    BY_A_SESSION[name](credentials, other)
+
+
+@in_threads
+def test_of_sessions_that_end_all_others_at_once_one_stays(alice: User) -> None:
+    sessions = [open_session(alice, HOME).session_id for _ in range(4)]
+
+    winners: list[UUID] = []
+
+    def end_the_others(session_id: UUID) -> None:
+        with suppress(SessionHasEnded):
+            revoke_other_sessions(alice.pk, session_id)
+            winners.append(session_id)
+
+    run_at_once(*(partial(end_the_others, each) for each in sessions))
+    assert len(winners) == 1
+    assert live_sessions(sessions) == set(winners)

@@ -88,6 +88,21 @@ async def test_all_other_sessions_end(heard: asyncio.Queue[Event]) -> None:
     assert (await lost.get("profile")).refusal == (401, "AUTH_REQUIRED")
 
 
+async def test_of_two_at_once_one_wins_and_its_session_stays() -> None:
+    alice = await register("alice")
+    both = [alice, await alice.log_in("alice")]
+    bundles = [KeyOwner().bundle() for _ in both]
+    answers = await asyncio.gather(
+        *(api.put("bundle", asking(bundle)) for api, bundle in zip(both, bundles, strict=True))
+    )
+    # The second comes to nothing wherever it is when its session ends.
+    winner = [answer.status for answer in answers].index(200)
+    assert answers[1 - winner].refusal == (401, "AUTH_REQUIRED")
+    assert (await both[winner].get("profile")).status == 200
+    served = (await both[winner].get(f"users/{alice.user_id}/bundle")).body["identityPublic"]
+    assert served == base64.b64encode(bundles[winner].identity_public).decode()
+
+
 async def test_what_waits_is_counted_and_stays() -> None:
     alice = await register("alice")
     await fill(alice, 3)
