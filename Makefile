@@ -30,7 +30,7 @@ run: $(VENV)/installed-run ## Serve on http://127.0.0.1:3000 (HOST, PORT, DATABA
 demo: $(VENV)/installed-run ## Let two accounts talk through the running server, or through one of its own
 	@$(BIN)/python manage.py demo
 
-admin: $(VENV)/installed-run ## Create a staff user for /admin/
+admin: $(VENV)/installed-run ## Create a superuser, who may do everything in /admin/
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py createsuperuser
 

@@ -14,14 +14,9 @@ def main() -> None:
         from construct_site.server import reactor
 
         reactor.install()
-    from django.core.management import execute_from_command_line
+    from construct_site import command_line
 
-    from construct_site.env import InvalidConfiguration
-
-    try:
-        execute_from_command_line(sys.argv)
-    except InvalidConfiguration as error:
-        sys.exit(f"The configuration is refused: {error}")
+    command_line.run(sys.argv)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
@@ -119,6 +119,10 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
         if is_signed_in and self.has_permission(request):
             record_sign_in(cast("User", request.user).pk)
         return answer
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        """Django's but for its redirect to the page of any object (`view_on_site`): nothing here has one."""
+        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
 
     def password_change(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -16,6 +18,7 @@ from accounts.peers import Peer
 from accounts.services import (
     Credentials,
     Grant,
+    OutdatedCredentials,
     SessionIdentity,
     address_is_known,
     check_new_password,
@@ -37,6 +40,7 @@ from construct_site.limits import get_limiter
 from construct_site.metrics.collector import count
 from construct_site.metrics.table import Metric
 
+T = TypeVar("T")
 _RESUMED_TOGETHER = 100
 _resuming: WeakKeyDictionary[asyncio.AbstractEventLoop, Batcher[tuple[str, Peer], Grant]] = (
     WeakKeyDictionary()
@@ -52,15 +56,10 @@ async def log_in(username: str, password: str, peer: Peer) -> Grant:
     only to who knows the password; SERVER_BUSY.
     """
     credentials = await check_password(username, password, peer)
-    grant = await run_in_database_thread(_open, credentials, peer)
-    if grant is None:
-        # The hash is another by now: of another password, or of this one, brought to today's parameters by a login.
-        credentials = await check_password(username, password, peer)
-        grant = await run_in_database_thread(_open, credentials, peer)
-    if grant is None:
-        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    opening = partial(_open, peer=peer)
+    grant, current = await write_checked(opening, credentials, username, password, peer)
     count(Metric.LOGINS)
-    await _refresh_hash(credentials, password)
+    await _refresh_hash(current, password)
     return grant
 
 
@@ -77,16 +76,34 @@ async def check_password(username: str, password: str, peer: Peer) -> Credential
     return credentials
 
 
+async def write_checked(
+    write: Callable[[Credentials], T], credentials: Credentials, username: str, password: str, peer: Peer
+) -> T:
+    """Run `write` with the credentials that :func:`check_password` gave, and return what it returns.
+
+    Whatever a password is asked for is written so. `write` runs in a database thread and raises
+    ``OutdatedCredentials``, having changed nothing, where the account has another hash by then: of another
+    password, or of this one, brought to today's parameters by a login. So the password is checked
+    against that one too, once. Raises as :func:`check_password`.
+    """
+    try:
+        return await run_in_database_thread(write, credentials)
+    except OutdatedCredentials:
+        current = await check_password(username, password, peer)
+    return await run_in_database_thread(write, current)
+
+
 async def change_password(username: str, current: str, new: str, peer: Peer, *, kept: UUID | None) -> int:
     """Give the account another password; its sessions end, all but `kept`. Returns how many did.
 
-    Raises ``ConstructError``: WEAK_PASSWORD, and as :func:`check_password`. Then nothing
-    has changed.
+    Raises ``ConstructError``: WEAK_PASSWORD, AUTH_REQUIRED if `kept` has ended meanwhile, and as
+    :func:`check_password`. Then nothing has changed.
     """
     check_new_password(new, username)
     credentials = await check_password(username, current, peer)
     encoded = await get_password_hashing().make(new)
-    return await run_in_database_thread(replace_password, credentials, encoded, kept=kept)
+    replacing = partial(replace_password, encoded=encoded, kept=kept)
+    return await write_checked(replacing, credentials, username, current, peer)
 
 
 async def reset_password(code: str, new: str, peer: Peer) -> None:
@@ -106,9 +123,10 @@ async def reset_password(code: str, new: str, peer: Peer) -> None:
 
 
 async def delete_account(grant: Grant, password: str, peer: Peer) -> None:
-    """Delete the account of who knows its password. Raises as :func:`check_password`; then nothing has changed."""
+    """Delete the account of who knows its password. Raises as :func:`change_password`; then nothing has changed."""
     credentials = await check_password(grant.username, password, peer)
-    await run_in_database_thread(delete_user_of, credentials)
+    deleting = partial(delete_user_of, asked_by=grant.session_id)
+    await write_checked(deleting, credentials, grant.username, password, peer)
 
 
 async def resume(token: str, peer: Peer) -> Grant:
@@ -163,13 +181,15 @@ async def _verify(credentials: Credentials | None, password: str) -> bool:
     return await get_password_hashing().verify(credentials.encoded_password, password)
 
 
-def _open(credentials: Credentials, peer: Peer) -> Grant | None:
-    """None if the account was deleted, or its hash changed, while the password was checked."""
+def _open(credentials: Credentials, peer: Peer) -> tuple[Grant, Credentials]:
+    """The session, and what it was opened by. Raises ``OutdatedCredentials``, and as ``open_session``."""
     # Held until the session is open, so that a change of the password ends this one too.
     same = User.objects.select_for_update(no_key=True)
     with transaction.atomic():
         user = same.filter(pk=credentials.id, password=credentials.encoded_password).first()
-        return open_session(user, peer) if user else None
+        if user is None:
+            raise OutdatedCredentials
+        return open_session(user, peer), credentials
 
 
 async def _refresh_hash(credentials: Credentials, password: str) -> None:

@@ -118,10 +118,6 @@ def unsafe_configuration(app_configs: Sequence[Any] | None, **_options: Any) -> 
 def _address_problems(config: Config) -> Iterator[str]:
     if config.redis_url and not config.redis_url.startswith(("redis://", "rediss://", "unix://")):
         yield f"{variable('redis_url')} must begin with redis://, rediss:// or unix:// (also for Valkey)."
-    if config.database_url and not config.database_url.startswith(
-        ("postgresql://", "postgres://", "sqlite://")
-    ):
-        yield f"{variable('database_url')} must begin with postgresql://, postgres:// or sqlite://."
     if not all(_ORIGIN.fullmatch(origin) for origin in config.origins):
         yield f"{variable('origins')} must hold origins such as https://chat.example, without a path."
     yield from _proxy_problems(config)

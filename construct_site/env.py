@@ -33,6 +33,8 @@ _WORDS = {
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 DEFAULT_ADMIN_PATH = "admin/"
+_DATABASES = ("postgresql://", "postgres://", "sqlite://")
+_DEVELOPMENT_KEYS = "development-keys.json"
 DEVELOPMENT_MARK = b"development-only"
 """The first 16 bytes of every key made for development: production recognises and refuses them."""
 
@@ -296,6 +298,9 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     for name, words in _WORDS.items():
         if getattr(config, name) not in words:
             raise InvalidConfiguration(f"{variable(name)} must be one of: {', '.join(words)}")
+    # Refused here, since Django loads the driver of whatever kind it is before any check of ours.
+    if config.database_url and not config.database_url.startswith(_DATABASES):
+        raise InvalidConfiguration(f"{variable('database_url')} must begin with {' or '.join(_DATABASES)}")
     if config.environment == "development":
         made = _development_keys(config.data_dir)
         config = Config(**{**made, **values})
@@ -324,9 +329,37 @@ def development_key() -> bytes:
     return DEVELOPMENT_MARK + secrets.token_bytes(32 - len(DEVELOPMENT_MARK))
 
 
+class _DevelopmentKeys(msgspec.Struct):
+    """What the file of development keys holds."""
+
+    secret_key: str
+    mailbox_keys: list[str]
+    dedup_key: str
+
+
 def _development_keys(data_dir: Path) -> dict[str, Any]:
-    """The development keys of this data directory, made at the first call; safe against a second process."""
-    path = data_dir / "development-keys.json"
+    """The development keys of this data directory, made at the first call; safe against a second process.
+
+    Raises :class:`InvalidConfiguration`.
+    """
+    path = data_dir / _DEVELOPMENT_KEYS
+    place = f"{_DEVELOPMENT_KEYS} under {variable('data_dir')}"
+    try:
+        _make_development_keys(path)
+        keys = msgspec.json.decode(path.read_bytes(), type=_DevelopmentKeys)
+    except OSError as error:
+        raise InvalidConfiguration(f"{place} can be neither read nor made: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Without its cause, which quotes what is there.
+        raise InvalidConfiguration(
+            f"{place} is damaged: restore it, or remove it to have other keys made, "
+            "with which messages that wait cannot be read"
+        ) from None
+    return msgspec.structs.asdict(keys)
+
+
+def _make_development_keys(path: Path) -> None:
+    data_dir = path.parent
     if not path.exists():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = {
@@ -343,8 +376,6 @@ def _development_keys(data_dir: Path) -> dict[str, Any]:
             pass
         finally:
             draft.unlink()
-    loaded: dict[str, Any] = json.loads(path.read_text())
-    return loaded
 
 
 def table() -> list[tuple[str, str, str]]:

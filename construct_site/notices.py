@@ -27,7 +27,11 @@ class Notice:
 
 
 UNTRUSTED_FORWARDING = Notice("a forwarding header came from a peer that is not a trusted proxy")
-NOTICES = (UNTRUSTED_FORWARDING,)
+FOREIGN_HOST = Notice(
+    "a request named a host that this server has not; if its clients do, put the name into CONSTRUCT_HOSTS "
+    "and have the proxy pass the header Host on"
+)
+NOTICES = (UNTRUSTED_FORWARDING, FOREIGN_HOST)
 
 
 def given() -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from construct_site import env
+from construct_site.errors import ERRORS
 
-CONFIGURATION = env.REPOSITORY / "docs" / "configuration.md"
-
-_INTRODUCTION = """\
+_ABOUT_CONFIGURATION = """\
 # Configuration
 
 Every setting is an environment variable. A variable that is not set, or set to nothing, has its
@@ -23,6 +25,24 @@ This page is written by `make docs` from `construct_site/env.py`.
 | variable | default | meaning |
 |---|---|---|
 """
+_ABOUT_ERRORS = """\
+# Error codes
+
+One table for the socket and for REST. A program goes by the code; the text is for people, and a refusal that knows
+more (when to come back, which field) has another. A code that a client does not know refuses that request.
+
+- **Retry**: whether the same request can succeed later. Under `no` it comes to the same answer until something else
+  has changed.
+- **Close**: with which code the socket is closed where the error ends it ([protocol.md](protocol.md#closes)); the same
+  error elsewhere leaves it open.
+- `INVALID_CREDENTIALS` to a request that has a session is about the password that the request brought: the session
+  goes on. `AUTH_REQUIRED` and `INVALID_TOKEN` are about the session: log in again.
+
+This page is written by `make docs` from `construct_site/errors.py`.
+
+| code | HTTP | text | retry | close |
+|---|---|---|---|---|
+"""
 
 
 def configuration_page() -> str:
@@ -31,8 +51,24 @@ def configuration_page() -> str:
         f"| `{variable}` | {f'`{default}`' if default else ''} | {text} |\n"
         for variable, default, text in env.table()
     ]
-    return _INTRODUCTION + "".join(rows)
+    return _ABOUT_CONFIGURATION + "".join(rows)
 
+
+def errors_page() -> str:
+    """`docs/errors.md`: one row for each of :data:`construct_site.errors.ERRORS`."""
+    rows = [
+        f"| `{code}` | {row.http_status} | {row.text} | {'yes' if row.may_retry else 'no'} | "
+        f"{'' if row.close is None else row.close.value} |\n"
+        for code, row in ERRORS.items()
+    ]
+    return _ABOUT_ERRORS + "".join(rows)
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    env.REPOSITORY / "docs" / "configuration.md": configuration_page,
+    env.REPOSITORY / "docs" / "errors.md": errors_page,
+}
 
 if __name__ == "__main__":
-    CONFIGURATION.write_text(configuration_page())
+    for path, page in PAGES.items():
+        path.write_text(page())

@@ -12,7 +12,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.services import Credentials, end_other_sessions_of
+from accounts.services import Credentials, end_other_sessions_of, require_live
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import Bundle, PrekeyUpdate, verify_update
 from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey, stale_before
@@ -92,7 +92,7 @@ def prekey_status(user_id: UUID) -> PrekeyStatus:
     )
 
 
-def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
+def rotate_prekey(user_id: UUID, update: PrekeyUpdate, *, asked_by: UUID | None = None) -> None:
     """Put a new signed prekey in the place of the present one, which goes into the history.
 
     The present one again changes nothing and succeeds, so a rotation whose answer
@@ -100,7 +100,7 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
 
     Raises ``ConstructError``: INVALID_UPDATE for a signature that the stored
     verifying key did not make and for a prekey that was in use before;
-    USER_NOT_FOUND.
+    USER_NOT_FOUND; AUTH_REQUIRED if the session `asked_by` has ended.
     """
     with transaction.atomic():
         # SQLite has no row lock and needs none: its transactions take the write lock when they begin.
@@ -108,6 +108,9 @@ def rotate_prekey(user_id: UUID, update: PrekeyUpdate) -> None:
         bundle = PrekeyBundle.objects.select_for_update(no_key=True).filter(pk=user_id).first()
         if bundle is None:
             raise ConstructError(ErrorCode.USER_NOT_FOUND)
+        if asked_by is not None:
+            # A replacement of the bundle, which ends the other sessions, holds the row to its end.
+            require_live(asked_by)
         verify_update(update, bytes(bundle.verifying_key))
         if update.new_prekey_public != bytes(bundle.signed_prekey_public):
             _rotate(bundle, update)
@@ -141,7 +144,7 @@ class Replacement:
     """How many sessions were ended."""
 
 
-def replace_bundle(credentials: Credentials, bundle: Bundle, *, kept: UUID) -> Replacement:
+def replace_bundle(credentials: Credentials, bundle: Bundle, *, kept: UUID | None) -> Replacement:
     """Put other keys in the place of the whole bundle of an account, and end its sessions, all but `kept`.
 
     The former keys go into the history. The present bundle again changes no key and succeeds, so a
@@ -149,7 +152,7 @@ def replace_bundle(credentials: Credentials, bundle: Bundle, *, kept: UUID) -> R
     caller's if there is one, nothing is stored for this user: the mailbox locks the bundle's row for
     every message.
 
-    Raises ``ConstructError``: INVALID_CREDENTIALS if the password was changed since it was checked;
+    Raises ``OutdatedCredentials``, and ``ConstructError``: AUTH_REQUIRED if `kept` has ended;
     INVALID_KEY_BUNDLE for a bundle with a key that is in use or was, since whoever has the lost device
     has its private half; USER_NOT_FOUND for an account without a bundle. Then nothing has changed.
     """

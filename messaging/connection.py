@@ -14,8 +14,10 @@ row while it is unconfirmed or confirmed. The window counts the unconfirmed alon
 
 An unheard row, whose sender the user blocked, goes the same way, but is not written to
 the socket: nothing that its sender can see differs. A client with receipts cannot say that it
-stored what it never saw. A pong stands for that, unless the client still owes the receipt of a row
-that went before: then the unheard row waits on disk, as one that was written would.
+stored what it never saw. A pong stands for that, unless the client named neither the last row that
+was written before nor a later one: then the unheard row waits on disk, as one that was written would.
+It is put aside in the window, where it is in the way of unheard rows alone. An unheard row for which
+there is no room is left on disk until there is; what is written goes past it.
 """
 
 from __future__ import annotations
@@ -130,6 +132,8 @@ class Connection:
         self._unheard: set[int] = set()
         self._came_at: dict[int, float] = {}
         """Loop time at which an unconfirmed row was offered; not noted where age confirms, for want of pongs."""
+        self._left_on_disk: dict[int, int] = {}
+        """Unheard rows for which there was no room, and their sizes."""
         self._forgotten: dict[int, None] = {}
         self._highest_known = 0
         self._has_begun = False
@@ -138,11 +142,18 @@ class Connection:
         self._rung_meanwhile: dict[int, int] = {}
         self._pager: asyncio.Task[None] | None = None
         self._heart = _Heart(self, socket, config)
-        self._receipts: dict[str, deque[int]] | None = {} if identity.confirms_by_receipt else None
-        self._owed: deque[int] = deque()
-        """Rows written to a client with receipts since the newest one that it named."""
-        self._passed: deque[int] = deque()
-        """Unheard rows that a pong came after, while a receipt is owed for an earlier row."""
+        # Of a client with receipts. Writes are numbered: rows are not always written in the order of their ids.
+        self._writes = 0
+        self._newest_named = 0
+        """The newest write that the client named. It owes receipts if that is not the last one."""
+        self._receipts: dict[str, deque[tuple[int, int]]] | None = (
+            {} if identity.confirms_by_receipt else None
+        )
+        """By message id the writes that were not named, each with its row."""
+        self._writes_before: dict[int, int] = {}
+        """Unheard rows that no pong came after yet, each with the last write before it."""
+        self._passed: deque[tuple[int, int]] = deque()
+        """The last write before an unheard row, and the row: a pong came after it, and a receipt is owed before it."""
 
     # Handing over
 
@@ -152,22 +163,22 @@ class Connection:
         return self._knows_all
 
     @property
-    def handed(self) -> Iterable[int]:
-        """Rows that must not be handed again: unconfirmed, or confirmed and not yet a stub on disk."""
-        return self._handed.keys()
+    def not_to_page(self) -> Iterable[int]:
+        """Rows that no page is to bring: unconfirmed, confirmed and not yet a stub on disk, or left there."""
+        return self._handed.keys() | self._left_on_disk.keys() if self._left_on_disk else self._handed.keys()
 
     def offer(self, row_id: int, previous_id: int, frame: bytes, *, is_unheard: bool = False) -> bool:
         """A row was stored: hand it over once that keeps the order. Returns whether the window took it.
 
-        It is kept until there is room. Without a look at the mailbox it may follow
-        only if everything that waits was handed or is kept, and the row that was
+        It is kept until there is room, or left on disk if it is unheard. Without a look at the mailbox it may follow
+        only if everything that waits was handed, is kept or was left, and the row that was
         the sender's newest before it is among that: otherwise a ring was missed. In
         this case, and for a row older than one that is known, the mailbox is paged,
         which tells.
         """
         if row_id in self._handed or row_id in self._forgotten:
             return True
-        if row_id in self._kept:
+        if row_id in self._kept or row_id in self._left_on_disk:
             return False
         if self._socket.has_pongs:
             self._came_at[row_id] = self._loop.time()
@@ -175,9 +186,13 @@ class Connection:
             self._unheard.add(row_id)
         is_newest = row_id > self._highest_known
         is_next = is_newest and self._follows(previous_id)
-        if self._knows_all and is_next and not self._kept and self._window.fits(len(frame)):
-            self._hand(row_id, frame)
-            return True
+        if self._knows_all and is_next:
+            if self._has_room(len(frame), is_unheard=is_unheard):
+                self._hand(row_id, frame)
+                return True
+            if is_unheard:
+                self._leave_on_disk(row_id, len(frame))
+                return False
         self._keep(row_id, frame)
         if is_newest and not self._knows_all:
             self._rung_meanwhile[row_id] = previous_id
@@ -192,7 +207,7 @@ class Connection:
 
     def compare(self, messages: int, newest_id: int) -> None:
         """So much waits in the mailbox: look, if this is more than is known."""
-        known = len(self._handed) + len(self._kept)
+        known = len(self._handed) + len(self._kept) + len(self._left_on_disk)
         if self._knows_all and (messages > known or newest_id > self._highest_known):
             self.look()
 
@@ -216,7 +231,16 @@ class Connection:
             or previous_id in self._handed
             or previous_id in self._forgotten
             or previous_id in self._kept
+            or previous_id in self._left_on_disk
         )
+
+    def _has_room(self, size: int, *, is_unheard: bool) -> bool:
+        """A row that follows all that are known may go past none that waits for room, an unheard one past no other."""
+        if self._kept:
+            return False
+        if is_unheard:
+            return not self._left_on_disk and self._window.fits_beside(size)
+        return self._window.fits(size)
 
     def _keep(self, row_id: int, frame: bytes) -> None:
         self._kept[row_id] = frame
@@ -225,39 +249,84 @@ class Connection:
         if self._kept_bytes > self._config.kept_bytes:
             self.give_up()
 
-    def _hand(self, row_id: int, frame: bytes) -> None:
-        if self._kept.pop(row_id, None) is not None:
+    def _leave_on_disk(self, row_id: int, size: int) -> None:
+        """This unheard row waits for room; its frame is not needed.
+
+        With what another socket of the user confirmed meanwhile these could be more than a mailbox holds.
+        """
+        self._forget_kept(row_id)
+        self._unheard.discard(row_id)
+        self._left_on_disk[row_id] = size
+        self._highest_known = max(self._highest_known, row_id)
+        if len(self._left_on_disk) > self._config.mailbox_messages:
+            self.give_up()
+
+    def _forget_kept(self, row_id: int) -> None:
+        if (frame := self._kept.pop(row_id, None)) is not None:
             self._kept_bytes -= len(frame)
-        self._handed[row_id] = len(frame)
-        if row_id > self._highest_known:
-            self._highest_known = row_id
-        self._window.take(len(frame))
+
+    def _hand(self, row_id: int, frame: bytes) -> None:
+        self._forget_kept(row_id)
         if row_id in self._unheard:
             self._unheard.remove(row_id)
-            self._heart.cover(row_id)
+            self._hand_unheard(row_id, len(frame))
             return
+        self._take(row_id, len(frame))
         self._socket.write(frame)
         if self._receipts is not None:
-            self._receipts.setdefault(codec.message_id_of(frame), deque()).append(row_id)
-            self._owed.append(row_id)
+            self._writes += 1
+            self._receipts.setdefault(codec.message_id_of(frame), deque()).append((self._writes, row_id))
             self._heart.beat()
         else:
             self._heart.cover(row_id)
 
-    def _hand_in_order(self, frames: Mapping[int, bytes]) -> None:
-        """Hand over rows, oldest first, while the window has room; the first goes in any case."""
-        for position, row_id in enumerate(sorted(frames)):
-            frame = frames[row_id]
-            if position and not self._window.fits(len(frame)):
-                return
-            self._hand(row_id, frame)
+    def _hand_unheard(self, row_id: int, size: int) -> None:
+        self._take(row_id, size)
+        if self._receipts is not None:
+            self._writes_before[row_id] = self._writes
+        self._heart.cover(row_id)
 
-    def _go_on(self) -> None:
-        """The window has room again."""
+    def _take(self, row_id: int, size: int) -> None:
+        self._handed[row_id] = size
+        self._highest_known = max(self._highest_known, row_id)
+        self._window.take(size)
+
+    def _hand_in_order(self, frames: Mapping[int, bytes], *, tries_left: bool) -> None:
+        """Hand over rows, oldest first, while the window has room; the first goes in any case.
+
+        An unheard row without room beside what was put aside is left on disk, and with it the
+        unheard ones that follow. `tries_left`: those left before are among the rows to hand over.
+        If not, there is only more room than there was because rows were put aside: none for unheard ones.
+        """
+        left = self._left_on_disk if tries_left and not self._window.is_full_beside else {}
+        is_first, is_behind = True, False
+        for row_id in sorted([*frames, *left]):
+            frame = frames.get(row_id)
+            size = left[row_id] if frame is None else len(frame)
+            if frame is None or row_id in self._unheard:
+                goes_first = is_first and tries_left and not self._window.is_full_beside
+                if is_behind or not (goes_first or self._window.fits_beside(size)):
+                    is_behind = True
+                    if frame is not None:
+                        self._leave_on_disk(row_id, size)
+                    if not self.is_attached:
+                        return
+                    continue
+            elif not is_first and not self._window.fits(size):
+                return
+            is_first = False
+            if frame is None:
+                del self._left_on_disk[row_id]
+                self._hand_unheard(row_id, size)
+            else:
+                self._hand(row_id, frame)
+
+    def _go_on(self, *, tries_left: bool) -> None:
+        """The window has room again; `tries_left`: for unheard rows too."""
         if not self._knows_all:
             self._continue_paging()
-        elif self._kept and not self._window.is_full:
-            self._hand_in_order(self._kept)
+        elif not self._window.is_full:
+            self._hand_in_order(self._kept, tries_left=tries_left)
 
     def _continue_paging(self) -> None:
         if self._pager is None and self._has_begun and self.is_attached and not self._window.is_full:
@@ -297,16 +366,17 @@ class Connection:
                 frames.setdefault(row_id, self._kept[row_id])
         oldest_to_wait = min(kept[kept_before:], default=None)
         self._hand_in_order(
-            {row: frame for row, frame in frames.items() if oldest_to_wait is None or row < oldest_to_wait}
+            {row: frame for row, frame in frames.items() if oldest_to_wait is None or row < oldest_to_wait},
+            tries_left=True,
         )
-        for row_id in frames.keys() - self._handed.keys() - self._kept.keys():
+        for row_id in frames.keys() - self._handed.keys() - self._kept.keys() - self._left_on_disk.keys():
             self._keep(row_id, frames[row_id])
         if unreadable:
             await self._rows.discard(unreadable)
         # What was rung for meanwhile is no reason to page again, if each follows what is known.
         if page.is_last and not self._has_missed and all(map(self._follows, self._rung_meanwhile.values())):
             self._knows_all = True
-            self._go_on()
+            self._go_on(tries_left=True)
 
     def _open(self, page: Page) -> tuple[dict[int, bytes], list[int]]:
         """The frames of a page's rows that were not handed yet, and the rows that cannot be read."""
@@ -332,47 +402,58 @@ class Connection:
         """The client stored these. Each mention confirms the oldest message of that id; unknown ids are ignored."""
         if self._receipts is None:
             return
-        rows = []
+        named = []
         for message_id in message_ids:
             if waiting := self._receipts.get(message_id):
-                rows.append(waiting.popleft())
+                named.append(waiting.popleft())
                 if not waiting:
                     del self._receipts[message_id]
-        if rows:
-            # What was written before the newest of them and is not named is no sign of a client that hangs.
-            newest = max(rows)
-            while self._owed and self._owed[0] <= newest:
-                self._owed.popleft()
-        self._confirm(rows)
+        if not named:
+            return
+        # What was written before and is not named is no sign of a client that hangs.
+        self._newest_named = max(self._newest_named, *(write for write, _ in named))
+        self._confirm([row_id for _, row_id in named])
 
     def covered(self, row_ids: list[int]) -> None:
         """A pong came after these rows, or they are old enough: those of a client with receipts are unheard."""
-        self._confirm(row_ids, are_unheard=self._receipts is not None)
-
-    def _confirm(self, row_ids: list[int], *, are_unheard: bool = False) -> None:
-        """These rows arrived: have them removed, and let as many more come."""
         if not row_ids or not self.is_attached:
             return
-        now = self._loop.time()
+        if self._receipts is None:
+            self._confirm(row_ids)
+            return
+        for row_id in row_ids:
+            self._window.put_aside(self._handed[row_id])
+            self._passed.append((self._writes_before.pop(row_id), row_id))
+        self._confirm([])
+
+    def _confirm(self, row_ids: list[int]) -> None:
+        """These rows arrived, and with them what was passed and need not wait any more: have them removed.
+
+        As many more may come then.
+        """
+        if not self.is_attached:
+            return
         for row_id in row_ids:
             self._window.give_back(self._handed[row_id])
+        confirmed = [*row_ids, *self._take_passed()] if self._passed else row_ids
+        if confirmed:
+            self._note_delivery(confirmed)
+            self._window.grow()
+            self._rows.confirm(self, confirmed)
+        self._go_on(tries_left=bool(confirmed))
+
+    def _note_delivery(self, row_ids: list[int]) -> None:
+        now = self._loop.time()
+        for row_id in row_ids:
             if (came_at := self._came_at.pop(row_id, None)) is not None:
                 note_time(Metric.DELIVERY_TIME, now - came_at)
-        self._window.grow()
-        if are_unheard:
-            self._passed.extend(row_ids)
-            row_ids = []
-        self._rows.confirm(self, [*row_ids, *self._take_passed()] if self._passed else row_ids)
-        self._go_on()
 
     def _take_passed(self) -> Iterator[int]:
-        """Unheard rows for which no earlier receipt is owed, and those that are too many to wait for one."""
-        while self._passed and (
-            not self._owed
-            or self._passed[0] < self._owed[0]
-            or len(self._passed) > self._config.window_messages_max
-        ):
-            yield self._passed.popleft()
+        """The unheard rows that a pong came after and for which no earlier receipt is owed."""
+        while self._passed and self._passed[0][0] <= self._newest_named:
+            _, row_id = self._passed.popleft()
+            self._window.give_back_aside(self._handed[row_id])
+            yield row_id
 
     def forget(self, row_id: int) -> None:
         """The confirmed row is a stub on disk now."""

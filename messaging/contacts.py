@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from django.conf import settings
@@ -121,7 +121,7 @@ def unblock(user_id: UUID, peer_id: UUID) -> None:
 
 
 def message_requests(user_id: UUID, after: str = "", most: int | None = None) -> list[MessageRequest]:
-    """Who waits to be accepted, those who wrote first before the others; nobody who is blocked.
+    """Who waits to be accepted, by their ids; nobody who is blocked.
 
     All, or `most` of those whose place (:func:`place_of_request`) comes after `after`. Every
     request is decrypted for its sender's id; nothing else of it is looked at.
@@ -142,8 +142,8 @@ def message_requests(user_id: UUID, after: str = "", most: int | None = None) ->
 
 
 def place_of_request(request: MessageRequest) -> str:
-    """Where it stands among requests: since when it waits, to the microsecond, and of several then, by sender."""
-    return f"{request.oldest.astimezone(UTC):%Y%m%dT%H%M%S.%f}.{request.sender.id}"
+    """Where it stands among requests: the sender's id. Since when it waits would not stay, as messages expire."""
+    return str(request.sender.id)
 
 
 def decline(user_id: UUID, peer_id: UUID) -> int:

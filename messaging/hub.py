@@ -209,13 +209,13 @@ class Hub:
     # What connections ask for
 
     async def page(self, connection: Connection, messages: int, size: int) -> Page:
-        """The oldest rows that the connection was not handed. Raises ``django.db.Error``."""
+        """The oldest rows that the connection was not handed and did not leave. Raises ``django.db.Error``."""
         # When everybody comes back at once, one query tells for whom nothing waits: for most.
-        if not connection.handed and not await self._has_waiting.call(connection.user_id):
+        if not connection.not_to_page and not await self._has_waiting.call(connection.user_id):
             return Page([], is_last=True)
         # What another connection's client has confirmed is on its way to the disk.
-        handed = {*connection.handed, *self._confirming.get(connection.user_id, ())}
-        return await self._mailbox.page(connection.user_id, handed, messages, size)
+        known = {*connection.not_to_page, *self._confirming.get(connection.user_id, ())}
+        return await self._mailbox.page(connection.user_id, known, messages, size)
 
     async def _who_has_waiting(self, users: Sequence[UUID]) -> list[bool | Exception]:
         having = await self._mailbox.having_waiting(users)

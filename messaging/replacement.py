@@ -11,15 +11,15 @@ where every batch waits (two busy cores, 2026-11).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.authentication import check_password
+from accounts.authentication import check_password, write_checked
 from accounts.peers import Peer
 from accounts.services import Credentials, Grant
-from construct_site.database import run_in_database_thread
 from construct_site.limits import RateLimit, get_limiter
 from keys import services as keys
 from keys.bundle import Bundle, parse_bundle
@@ -49,15 +49,15 @@ async def replace_bundle(
     nothing unreadable and drops nothing.
 
     Raises ``ConstructError``: INVALID_KEY, INVALID_KEY_BUNDLE, USER_NOT_FOUND, RATE_LIMIT_EXCEEDED
-    (replacements count as rotations), and as :func:`~accounts.authentication.check_password`. What is
-    refused for its form or its password uses up nothing of the rotations.
+    (replacements count as rotations), AUTH_REQUIRED if the session has ended meanwhile, and as
+    :func:`~accounts.authentication.check_password`. What is refused for its form or its password uses up
+    nothing of the rotations.
     """
     bundle = parse_bundle(public_key)
     credentials = await check_password(grant.username, password, peer)
     await get_limiter().hit(RateLimit.ROTATIONS, grant.user_id)
-    return await run_in_database_thread(
-        _replace, credentials, bundle, kept=grant.session_id, drop_waiting=drop_waiting
-    )
+    replacing = partial(_replace, bundle=bundle, kept=grant.session_id, drop_waiting=drop_waiting)
+    return await write_checked(replacing, credentials, grant.username, password, peer)
 
 
 def _replace(credentials: Credentials, bundle: Bundle, *, kept: UUID, drop_waiting: bool) -> Replaced:

@@ -169,12 +169,17 @@ def change_password(actor: Actor, current: Credentials, encoded: str, *, reason:
     return ended
 
 
-def create_staff(actor: Actor, username: str, encoded: str, display_name: str, *, reason: str) -> User:
-    """Make an account for the admin, with a password of this hash. A superuser gives it rights."""
+def create_staff(
+    actor: Actor, username: str, encoded: str, display_name: str, *, is_superuser: bool = False, reason: str
+) -> User:
+    """Make an account for the admin, with a password of this hash. A superuser gives it rights, unless it is one."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        user = services.create_account(username, encoded, display_name, is_staff=True)
-        append(actor, Action.CREATE_STAFF, user_id=user.pk, reason=reason)
+        user = services.create_account(
+            username, encoded, display_name, is_staff=True, is_superuser=is_superuser
+        )
+        target = "superuser" if is_superuser else ""
+        append(actor, Action.CREATE_STAFF, user_id=user.pk, target=target, reason=reason)
     return user
 
 

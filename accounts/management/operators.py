@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import getpass
 import sys
+from typing import TextIO
 
+from django.contrib.auth.hashers import make_password
 from django.core.management.base import CommandError, CommandParser
 
+from accounts.audit.chain import OPERATOR
+from accounts.desk import acts
 from accounts.folding import fold
 from accounts.models import User
+from accounts.services import check_registration
 from accounts.services.rules import is_username
+from construct_site.errors import ConstructError
 
 
 def find_user(username: str) -> User:
@@ -26,14 +32,45 @@ def add_reason(parser: CommandParser) -> None:
     parser.add_argument("--reason", default="", help="Why, for the audit.")
 
 
+def make_staff(username: str, password: str, *, is_superuser: bool = False, reason: str = "") -> None:
+    """Make an account for the admin, by the rules of every registration. Raises ``CommandError``."""
+    try:
+        name = check_registration(username, password, None)
+        acts.create_staff(
+            OPERATOR, username, make_password(password), name, is_superuser=is_superuser, reason=reason
+        )
+    except ConstructError as error:
+        raise CommandError(error.text) from None
+
+
+def ask(prompt: str) -> str:
+    """One line of the input, which may come from elsewhere than a terminal; empty where that has ended.
+
+    Raises ``CommandError`` if there is no input at all.
+    """
+    _refuse_closed_input()
+    try:
+        return input(prompt)
+    except EOFError:
+        return ""
+
+
 def ask_password() -> str:
     """A password typed twice at a terminal, else the first line of the input: never an argument, which others see.
 
-    Raises ``CommandError`` if the two differ.
+    Raises ``CommandError`` if the two differ, or there is no input at all.
     """
+    _refuse_closed_input()
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Password (again): ") != password:
         raise CommandError("The passwords differ.")
     return password
+
+
+def _refuse_closed_input() -> None:
+    # Python has None where it was closed before the start (`<&-`), its type has not.
+    standard_input: TextIO | None = sys.stdin
+    if standard_input is None:
+        raise CommandError("The input is closed: there is nobody to ask.")

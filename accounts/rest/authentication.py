@@ -9,7 +9,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.peers import Peer
-from accounts.services import Grant, resume_session
+from accounts.services import Grant, SessionHasEnded, resume_session
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class SessionToken(BaseAuthentication):
         try:
             grant = resume_session(token.strip(), peer_of(request))
         except SessionExpired:
-            raise ConstructError(ErrorCode.AUTH_REQUIRED, "This session has ended. Log in again.") from None
+            raise SessionHasEnded from None
         return grant, grant
 
 

@@ -6,7 +6,13 @@ their live sockets once its transaction commits.
 
 from __future__ import annotations
 
-from accounts.services.credentials import Credentials, address_is_known, find_credentials, replace_hash
+from accounts.services.credentials import (
+    Credentials,
+    OutdatedCredentials,
+    address_is_known,
+    find_credentials,
+    replace_hash,
+)
 from accounts.services.invites import check_invite, end_invites, make_invite, purge_invites, use_invite
 from accounts.services.lifecycle import (
     approve_account,
@@ -38,6 +44,7 @@ from accounts.services.search import search_users
 from accounts.services.sessions import (
     Grant,
     SessionFacts,
+    SessionHasEnded,
     SessionIdentity,
     count_seen_on,
     end_session,
@@ -45,6 +52,7 @@ from accounts.services.sessions import (
     live_sessions,
     open_session,
     purge_sessions,
+    require_live,
     resume_session,
     resume_sessions,
     revoke_other_sessions,
@@ -59,8 +67,10 @@ __all__ = [
     "FoundUser",
     "Grant",
     "NewResetCode",
+    "OutdatedCredentials",
     "Profile",
     "SessionFacts",
+    "SessionHasEnded",
     "SessionIdentity",
     "Work",
     "add_note",
@@ -99,6 +109,7 @@ __all__ = [
     "rename_user",
     "replace_hash",
     "replace_password",
+    "require_live",
     "require_password_reset",
     "resume_session",
     "resume_sessions",

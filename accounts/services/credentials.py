@@ -10,6 +10,7 @@ from accounts.models import Session, User
 from accounts.peers import UNKNOWN
 from accounts.services.rules import is_username
 from construct_site.derivation import keyed_digest
+from construct_site.errors import ConstructError, ErrorCode
 
 NOBODY = ""
 """The folded name of no account: every valid name has three characters."""
@@ -22,6 +23,13 @@ class Credentials:
     id: UUID
     encoded_password: str = field(repr=False)
     is_active: bool
+
+
+class OutdatedCredentials(ConstructError):
+    """The account is gone, or has another hash than when it was looked up."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.INVALID_CREDENTIALS)
 
 
 def find_credentials(username: str) -> Credentials | None:

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from accounts.folding import fold
 from accounts.models import FormerName, ResetCode, Session, User
-from accounts.services.credentials import Credentials
+from accounts.services.credentials import Credentials, OutdatedCredentials
 from accounts.services.rules import invalid, is_username
-from accounts.services.sessions import revoke_other_sessions
+from accounts.services.sessions import require_live, revoke_other_sessions
 from construct_site.derivation import keyed_digest
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import AccountApproved, AccountLimited, SessionsEnded, send_on_commit
@@ -29,6 +29,7 @@ def create_account(
     *,
     is_approved: bool = True,
     is_staff: bool = False,
+    is_superuser: bool = False,
 ) -> User:
     """Store a new account. The values were judged by :func:`~accounts.services.check_registration`.
 
@@ -44,6 +45,7 @@ def create_account(
         display_name=display_name,
         is_approved=is_approved,
         is_staff=is_staff,
+        is_superuser=is_superuser,
         discoverable=not is_staff,
     )
     try:
@@ -128,14 +130,13 @@ def set_limits(user_id: UUID, messages_per_hour: int | None) -> int | None:
 def replace_password(credentials: Credentials, encoded: str, *, kept: UUID | None) -> int:
     """Store another password's hash and end the sessions, all but `kept`, and a reset code. Returns how many sessions.
 
-    Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed since
-    `credentials` were looked up; then nothing has changed.
+    Raises :class:`OutdatedCredentials`; then nothing has changed.
     """
 
     def replace() -> None:
         current = User.objects.filter(pk=credentials.id, password=credentials.encoded_password)
         if not current.update(password=encoded):
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+            raise OutdatedCredentials
         ResetCode.objects.filter(user_id=credentials.id).delete()
 
     return change_access(credentials.id, replace, kept=kept)
@@ -145,7 +146,8 @@ def change_access(user_id: UUID, change: Callable[[], None], *, kept: UUID | Non
     """Have `change` write the account, and end its sessions, all but `kept`. Returns how many that ended.
 
     One transaction: what `change` raises leaves everything as it was. No session that a
-    login opens by the former state of the account outlives it.
+    login opens by the former state of the account outlives it. Raises as
+    :func:`~accounts.services.revoke_other_sessions` if `kept` has ended.
     """
     with transaction.atomic():
         # Sessions before their user, the order of a resume: in another, the two could wait for each other.
@@ -159,23 +161,28 @@ def end_other_sessions_of(credentials: Credentials, *, kept: UUID | None) -> int
     """End the sessions, all but `kept`, of the account whose password was checked just now. Returns how many it ended.
 
     Within the caller's transaction. Until that ends, the account is held: no login opens another session of
-    it, and its password stays. Raises ``ConstructError(INVALID_CREDENTIALS)`` if the password was changed
-    since `credentials` were looked up.
+    it, and its password stays. Raises :class:`OutdatedCredentials`.
     """
 
     def hold() -> None:
         held = User.objects.select_for_update(no_key=True)
         if not held.filter(pk=credentials.id, password=credentials.encoded_password).first():
-            raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+            raise OutdatedCredentials
 
     return change_access(credentials.id, hold, kept=kept)
 
 
-def delete_user(user: User, *, encoded_password: str | None = None, is_pending: bool = False) -> bool:
+def delete_user(
+    user: User,
+    *,
+    encoded_password: str | None = None,
+    is_pending: bool = False,
+    asked_by: UUID | None = None,
+) -> bool:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while.
 
     Whether there was such an account; where `encoded_password` is given, one that still had it, and with
-    `is_pending` one that waits for approval.
+    `is_pending` one that waits for approval. Raises ``SessionHasEnded`` if the session `asked_by` has ended.
     """
     wanted = User.objects.filter(pk=user.pk)
     if is_pending:
@@ -189,20 +196,25 @@ def delete_user(user: User, *, encoded_password: str | None = None, is_pending: 
         held = wanted.select_for_update().first()
         if held is None:
             return False
+        if asked_by is not None:
+            require_live(asked_by)
         _let_rest(held.username)
         send_on_commit(SessionsEnded(held.pk))
         held.delete()
     return True
 
 
-def delete_user_of(credentials: Credentials) -> None:
-    """Remove the account whose password was checked just now. Raises ``ConstructError(INVALID_CREDENTIALS)``.
+def delete_user_of(credentials: Credentials, *, asked_by: UUID) -> None:
+    """Remove the account whose password was checked just now.
 
-    That is if the password was changed meanwhile; then nothing has changed.
+    Raises :class:`OutdatedCredentials`, and ``SessionHasEnded`` if the session `asked_by` has ended; then
+    nothing has changed.
     """
     user = User.objects.filter(pk=credentials.id).first()
-    if user is None or not delete_user(user, encoded_password=credentials.encoded_password):
-        raise ConstructError(ErrorCode.INVALID_CREDENTIALS)
+    if user is None or not delete_user(
+        user, encoded_password=credentials.encoded_password, asked_by=asked_by
+    ):
+        raise OutdatedCredentials
 
 
 def free_names(now: datetime) -> int:

@@ -51,6 +51,13 @@ class Grant:
     """What policies know of it."""
 
 
+class SessionHasEnded(ConstructError):
+    """Whoever asks has no session any more."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.AUTH_REQUIRED, "This session has ended. Log in again.")
+
+
 @dataclass(frozen=True, slots=True)
 class SessionIdentity:
     """Which session of which user."""
@@ -234,11 +241,29 @@ def revoke_sessions(user_id: UUID, session_ids: Iterable[UUID] | None = None) ->
 
 
 def revoke_other_sessions(user_id: UUID, kept: UUID | None) -> int:
-    """Revoke the sessions of a user, all but `kept`, and end their live sockets. Returns how many it changed."""
+    """Revoke the sessions of a user, all but `kept`, and end their live sockets. Returns how many it changed.
+
+    `kept` is the session that asks for it. Of two that ask at once, the second has ended by then and
+    raises :class:`SessionHasEnded`; it has changed nothing.
+    """
     if kept is None:
         return revoke_sessions(user_id)
-    others = Session.objects.filter(user_id=user_id, revoked_at=None).exclude(pk=kept)
-    return revoke_sessions(user_id, list(others.values_list("pk", flat=True)))
+    sessions = Session.objects.filter(user_id=user_id, revoked_at=None)
+    with transaction.atomic():
+        # `kept` too: nobody ends it before this has ended the others. In the order of a resume.
+        held = list(sessions.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+        require_live(kept)
+        return revoke_sessions(user_id, [session_id for session_id in held if session_id != kept])
+
+
+def require_live(session_id: UUID) -> None:
+    """Raise :class:`SessionHasEnded` if this session has ended since its request was let in.
+
+    For what must not be done by who was shut out meanwhile. Within the transaction that does it, once
+    that holds what the ending of a session waits for, or what the work is about.
+    """
+    if not live_sessions([session_id]):
+        raise SessionHasEnded
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import ParseError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -104,8 +105,11 @@ def read_body(request: Request, kind: type[Payload]) -> dict[str, Any]:
 
 
 def read_query(request: Request, kind: type[Payload]) -> dict[str, Any]:
-    """The same of the query string. A parameter that is given twice counts as its last."""
-    return _read(kind, request.query_params.dict())
+    """The same of the query string, which has each parameter once, as a body has each name."""
+    given = request.query_params
+    if any(len(values) > 1 for _, values in given.lists()):
+        raise ParseError("A query parameter is given twice.")
+    return _read(kind, given.dict())
 
 
 def _read(kind: type[Payload], data: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any
 
 import structlog
+from django.core.exceptions import DisallowedHost
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.cache import add_never_cache_headers
 from django.views import defaults
@@ -18,6 +19,7 @@ from rest_framework.response import Response
 
 from construct_site.errors import ERRORS, ConstructError, ErrorCode
 from construct_site.logs import describe_error
+from construct_site.notices import FOREIGN_HOST
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,8 @@ def no_such_endpoint(request: HttpRequest) -> JsonResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """What Django refuses before a view is found, a foreign Host for one: a row of the table under ``/api/``."""
+    if isinstance(exception, DisallowedHost):
+        FOREIGN_HOST.give()
     if _is_of_api(request):
         return _answer_outside(ErrorCode.INVALID_FORMAT, request)
     return defaults.bad_request(request, exception)

@@ -85,5 +85,6 @@ class PrekeyView(Endpoint):
     def put(self, request: Request) -> Response:
         """Rotate the prekey. The same one again changes nothing and succeeds."""
         asked = read_body(request, payloads.RotationRequest)
-        async_to_sync(rotate)(grant_of(request).user_id, asked["update_"])
+        grant = grant_of(request)
+        async_to_sync(rotate)(grant.user_id, asked["update_"], asked_by=grant.session_id)
         return answer()

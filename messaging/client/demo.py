@@ -12,13 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from construct_site.errors import ConstructError
+from construct_site.errors import ConstructError, ErrorCode
 from messaging.client.client import ConstructClient
 from messaging.client.encryption import Keys, UnreadableMessage, seal, unseal, verified
-from messaging.client.faults import ClientFault, SessionEnded
+from messaging.client.faults import ClientFault, RequestRefused, SessionEnded
 
 STEP_S = 20.0
 """Longest wait for one step; the server answers within 10 s."""
+
+_ABOUT_REGISTRATIONS = (
+    "Each demonstration registers two accounts, so five in an hour are what one address has by default, "
+    "ten registrations; the server's CONSTRUCT_REGISTRATIONS_PER_HOUR raises it."
+)
 
 Say = Callable[[str], None]
 
@@ -59,8 +64,7 @@ async def run_demo(url: str, other_url: str, say: Say) -> None:
     except TimeoutError:
         raise DemoFailed(f"a step took longer than {STEP_S:.0f} s") from None
     except (ClientFault, ConstructError, UnreadableMessage) as error:
-        reason = error.text if isinstance(error, ConstructError) else error
-        raise DemoFailed(f"{type(error).__name__}: {reason}") from error
+        raise DemoFailed(_reason(error)) from error
 
 
 async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
@@ -103,8 +107,13 @@ async def _play(alice: Person, bob: Person, bob_url: str, say: Say) -> None:
 
 
 async def _register(person: Person) -> None:
-    async with asyncio.timeout(STEP_S):
-        success = await person.client.register(person.username, person.password, person.keys.bundle())
+    try:
+        async with asyncio.timeout(STEP_S):
+            success = await person.client.register(person.username, person.password, person.keys.bundle())
+    except RequestRefused as refused:
+        if refused.code != ErrorCode.RATE_LIMIT_EXCEEDED:
+            raise
+        raise DemoFailed(f"{refused.text} {_ABOUT_REGISTRATIONS}") from refused
     _expect("the registered name", success.username, person.username)
     person.user_id, person.session_token = success.user_id, success.session_token
 
@@ -169,6 +178,12 @@ async def _log_out(person: Person) -> None:
         except SessionEnded:
             return
     raise DemoFailed("the session token still works after logging out")
+
+
+def _reason(error: ClientFault | ConstructError | UnreadableMessage) -> str:
+    if isinstance(error, RequestRefused):
+        return f"the server refused a request: {error}"
+    return f"{type(error).__name__}: {error.text if isinstance(error, ConstructError) else error}"
 
 
 def _expect(what: str, seen: object, expected: object) -> None:

@@ -30,7 +30,7 @@ class RequestRefused(ClientFault):
     """
 
     def __init__(self, code: str, text: str, challenge: Challenge | None = None) -> None:
-        super().__init__(code, text)
+        super().__init__(f"{code}: {text}")
         self.code = code
         self.text = text
         self.challenge = challenge

@@ -45,5 +45,5 @@ async def get_public_key(socket: SocketSession, payload: messages.GetPublicKey) 
 async def rotate_prekey(socket: SocketSession, payload: messages.RotatePrekey) -> messages.KeyRotationSuccess:
     if parse_user_id(payload.user_id) != socket.user_id:
         raise ConstructError(ErrorCode.FORBIDDEN, "Only your own prekey is yours to rotate.")
-    await rotate(socket.user_id, payload.update)
+    await rotate(socket.user_id, payload.update, asked_by=socket.connection.session_id)
     return messages.KeyRotationSuccess()

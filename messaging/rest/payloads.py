@@ -72,7 +72,7 @@ class MessageRequestAnswer(Payload):
 
 
 class MessageRequestsAnswer(PageAnswer):
-    requests = MessageRequestAnswer(many=True, help_text="Who wrote first comes first.")
+    requests = MessageRequestAnswer(many=True, help_text="By the sender's id.")
 
 
 class DroppedAnswer(Payload):

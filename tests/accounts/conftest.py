@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
+from django.contrib.auth.hashers import make_password
 from pytest_django import Settings
 
 from accounts.models import User
 from accounts.peers import Peer
+from accounts.services import Credentials, find_credentials
 from construct_site.events import Event, listen, stop_listening
 from construct_site.limits import Limiter, get_limiter
 from tests.accounts.hashers import CountingHasher
@@ -56,6 +58,19 @@ async def heard() -> AsyncIterator[asyncio.Queue[Event]]:
 def alice(request: pytest.FixtureRequest) -> User:
     request.getfixturevalue("db" if _is_in_one_thread(request) else "transactional_db")
     return User.objects.create_user("Alice", PASSWORD, display_name="Alice Liddell")
+
+
+def change_hash_once_looked_up(monkeypatch: pytest.MonkeyPatch, password: str) -> str:
+    """Have every account get one hash of `password`, which is returned, as soon as one was looked up."""
+    changed = make_password(password)
+
+    def look_up_and_change(username: str) -> Credentials | None:
+        found = find_credentials(username)
+        User.objects.update(password=changed)
+        return found
+
+    monkeypatch.setattr("accounts.authentication.find_credentials", look_up_and_change)
+    return changed
 
 
 def _is_in_one_thread(request: pytest.FixtureRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The password of a staff member, changed in the admin: the rules and the limits are those of every other door."""
+"""The password of a staff member, changed in the admin, by the rules and the limits of a change over REST."""
 
 from __future__ import annotations
 
@@ -95,3 +95,11 @@ async def test_an_account_that_is_gone_is_asked_to_log_in(browser: AsyncClient, 
     answer = await browser.post(CHANGE, {})
     assert answer.status_code == 302
     assert reverse("admin:login") in answer.headers["location"]
+
+
+async def test_there_is_no_redirect_to_the_page_of_an_object(browser: AsyncClient, staff: User) -> None:
+    staff.is_superuser = True
+    await staff.asave()
+    for content_type in (1, 10**6):
+        assert (await browser.get(f"/admin/r/{content_type}/{staff.pk}/")).status_code == 404
+    assert (await browser.get(reverse("admin:accounts_user_change", args=[staff.pk]))).status_code == 200

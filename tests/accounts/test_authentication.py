@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,14 +13,20 @@ from django.conf import settings as django_settings
 from django.contrib.auth.hashers import make_password
 from pytest_django import Settings
 
-from accounts.authentication import log_in, log_out, reset_password, resume
+from accounts.authentication import (
+    change_password,
+    delete_account,
+    log_in,
+    log_out,
+    reset_password,
+    resume,
+)
 from accounts.models import Session, User
 from accounts.passwords import get_password_hashing, must_update
 from accounts.peers import Peer
 from accounts.services import (
-    Credentials,
+    Grant,
     delete_user,
-    find_credentials,
     live_sessions,
     make_reset_code,
     require_password_reset,
@@ -29,7 +35,7 @@ from construct_site.database import run_in_database_thread
 from construct_site.env import Config
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.metrics.table import Metric
-from tests.accounts.conftest import AWAY, HOME, PASSWORD
+from tests.accounts.conftest import AWAY, HOME, PASSWORD, change_hash_once_looked_up
 
 NEW_PASSWORD = "a brand new passphrase"
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -163,24 +169,39 @@ async def test_a_login_renews_a_hash_of_old_parameters(alice: User, settings: Se
     assert (await run_in_database_thread(User.objects.get)).password == renewed
 
 
+ASKED_FOR: dict[str, Callable[[Grant], Awaitable[object]]] = {
+    "login": lambda _: log_in("alice", PASSWORD, HOME),
+    "change": lambda grant: change_password(
+        "alice", PASSWORD, "x" + NEW_PASSWORD, HOME, kept=grant.session_id
+    ),
+    "deletion": lambda grant: delete_account(grant, PASSWORD, HOME),
+}
+"""What the password is asked for, of who has a session."""
+
+
+def _state() -> list[object]:
+    """The account and its sessions, without the password."""
+    return [*User.objects.values_list("id"), *Session.objects.values_list("id", "revoked_at")]
+
+
 @pytest.mark.parametrize(("current", "is_let_in"), [(PASSWORD, True), (NEW_PASSWORD, False)])
+@pytest.mark.parametrize("asked", ASKED_FOR)
 async def test_a_hash_that_changes_while_the_password_is_checked_is_checked_again(
-    alice: User, monkeypatch: pytest.MonkeyPatch, current: str, is_let_in: bool
+    alice: User, monkeypatch: pytest.MonkeyPatch, asked: str, current: str, is_let_in: bool
 ) -> None:
-    """What another login does that renews the hash, and what a change of the password does."""
-    changed = make_password(current)
-
-    def look_up_and_change(username: str) -> Credentials | None:
-        found = find_credentials(username)
-        User.objects.update(password=changed)
-        return found
-
-    monkeypatch.setattr("accounts.authentication.find_credentials", look_up_and_change)
+    """What a login does meanwhile that renews the hash, and what a change of the password does."""
+    grant, _ = await log_in("alice", PASSWORD, HOME), await log_in("alice", PASSWORD, HOME)
+    before = await run_in_database_thread(_state)
+    changed = change_hash_once_looked_up(monkeypatch, current)
     if is_let_in:
-        assert (await log_in("alice", PASSWORD, HOME)).user_id == alice.pk
+        await ASKED_FOR[asked](grant)
+        assert await run_in_database_thread(_state) != before
     else:
-        assert (await refusal("alice", PASSWORD)).code is ErrorCode.INVALID_CREDENTIALS
-        assert not await run_in_database_thread(Session.objects.exists)
+        with pytest.raises(ConstructError) as raised:
+            await ASKED_FOR[asked](grant)
+        assert raised.value.code is ErrorCode.INVALID_CREDENTIALS
+        assert await run_in_database_thread(_state) == before
+        assert (await run_in_database_thread(User.objects.get)).password == changed
 
 
 async def test_logins_at_once_all_get_a_session_of_their_own(alice: User) -> None:

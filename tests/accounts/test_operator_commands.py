@@ -44,6 +44,10 @@ def test_live_sessions_are_listed_without_addresses(alice: User) -> None:
         assert grant.token not in listed
 
 
+def test_where_no_session_is_live_the_list_says_so(alice: User) -> None:
+    assert run("list_sessions", "alice") == "The account has no live session.\n"
+
+
 def test_a_client_label_cannot_steer_the_terminal(alice: User) -> None:
     Session.objects.filter(pk=open_session(alice, HOME).session_id).update(client_label="a\x1b[2J\nb")
     assert r"a\x1b[2J\nb" in run("list_sessions", "alice")

@@ -109,6 +109,14 @@ def test_a_word_outside_its_list_is_refused_without_repeating_it(variable: str) 
     assert "staging" not in str(refused.value)
 
 
+@pytest.mark.parametrize("url", ["mysql://hidden@hidden.example/d", "hidden", "postgis://hidden.example/d"])
+def test_another_kind_of_database_is_refused_without_its_address(url: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="DATABASE_URL must begin with postgresql://") as refused:
+        load({"DATABASE_URL": url})
+    assert url.partition(":")[0] not in str(refused.value)
+    assert "hidden" not in str(refused.value)
+
+
 def test_secrets_never_show_in_the_repr() -> None:
     values: dict[str, Any] = {name: f"hidden-{name}" for name in SECRETS}
     for name in ("mailbox_keys", "further_dedup_keys"):
@@ -149,6 +157,25 @@ def test_development_makes_marked_keys_once_for_their_owner_alone(tmp_path: Path
     assert first.secret_key.encode().startswith(env.DEVELOPMENT_MARK)
     assert [file.name for file in directory.iterdir()] == ["development-keys.json"]
     assert stat.S_IMODE((directory / "development-keys.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"{", b"[]", b"\xff", b'{"secret_key": "hidden"}', b'{"secret_key": ["hidden"]}']
+)
+def test_damaged_development_keys_are_named_and_stay(tmp_path: Path, damaged: bytes) -> None:
+    file = tmp_path / "development-keys.json"
+    file.write_bytes(damaged)
+    with pytest.raises(InvalidConfiguration, match=r"development-keys\.json .* is damaged") as refused:
+        development(tmp_path)
+    assert "hidden" not in str(refused.value)
+    assert refused.value.__suppress_context__
+    assert file.read_bytes() == damaged
+
+
+def test_a_data_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InvalidConfiguration, match="under CONSTRUCT_DATA_DIR can be neither read nor made"):
+        development(tmp_path / "file")
 
 
 def test_two_data_directories_have_different_keys(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from accounts.models import User
+from construct_site import notices
 from construct_site.env import REPOSITORY
 from construct_site.limits import get_limiter
+from construct_site.notices import FOREIGN_HOST
 from tests.construct_site.conftest import Amounts
 
 PASSWORD = "long enough for staff"
@@ -132,6 +134,21 @@ def test_a_request_for_another_host_gets_nothing(client: Client) -> None:
     answer = client.get("/", headers={"host": "evil.example"})
     assert answer.status_code == 400
     assert b"evil" not in answer.content
+
+
+def test_a_foreign_host_is_told_to_the_operator_once_and_without_its_name(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(FOREIGN_HOST, "is_given", False)
+    for path in ("/", "/api/v1/server", "/admin/"):
+        assert client.get(path, headers={"host": "localhost"}).status_code != 400
+    assert not FOREIGN_HOST.is_given
+    for path in ("/", "/api/v1/server", "/admin/"):
+        assert client.get(path, headers={"host": "evil.example"}).status_code == 400
+    assert caplog.text.count(FOREIGN_HOST.text) == 1
+    assert "evil" not in caplog.text
+    assert FOREIGN_HOST.text in notices.given()
+    assert "CONSTRUCT_HOSTS" in FOREIGN_HOST.text
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/admin-not", "/%3Cscript%3E", "/../etc/passwd"])

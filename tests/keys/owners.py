@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from nacl.public import PrivateKey
 from nacl.signing import SigningKey
@@ -52,4 +52,4 @@ def replaced(user: User, bundle: Bundle | None = None, *, kept: UUID | None = No
     """Put `bundle`, by default fresh keys, in the place of the user's, with the password that the account has now."""
     credentials = find_credentials(user.username)
     assert credentials
-    return replace_bundle(credentials, bundle or KeyOwner().bundle(), kept=kept or uuid4())
+    return replace_bundle(credentials, bundle or KeyOwner().bundle(), kept=kept)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from functools import partial
 
 import pytest
 import time_machine
 
 from accounts.models import Session, User
-from accounts.services import delete_user, find_credentials, open_session
+from accounts.services import SessionHasEnded, delete_user, find_credentials, open_session
 from construct_site.errors import ConstructError, ErrorCode
 from keys.bundle import Bundle
 from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey
@@ -151,10 +152,26 @@ def test_a_password_that_was_changed_meanwhile_is_refused(owner: KeyOwner) -> No
     open_session(user, HOME)
     User.objects.update(password="argon2$other")
     with pytest.raises(ConstructError) as raised:
-        replace_bundle(credentials, KeyOwner().bundle(), kept=uuid4())
+        replace_bundle(credentials, KeyOwner().bundle(), kept=None)
     assert raised.value.code is ErrorCode.INVALID_CREDENTIALS
     assert not RetiredIdentity.objects.exists()
     assert Session.objects.get().revoked_at is None
+
+
+def test_a_session_that_ended_meanwhile_changes_no_keys(owner: KeyOwner) -> None:
+    user, new = registered(owner), KeyOwner()
+    first, second = (open_session(user, peer) for peer in (HOME, AWAY))
+    replaced(user, new.bundle(), kept=first.session_id)
+    attempts: list[Callable[[], object]] = [
+        partial(replaced, user, kept=second.session_id),
+        partial(rotate_prekey, user.pk, new.update(), asked_by=second.session_id),
+    ]
+    for attempt in attempts:
+        with pytest.raises(SessionHasEnded):
+            attempt()
+    assert bytes(PrekeyBundle.objects.get().identity_public) == new.bundle().identity_public
+    assert Session.objects.get(revoked_at=None).pk == first.session_id
+    rotate_prekey(user.pk, new.update(), asked_by=first.session_id)
 
 
 def test_nobody_without_a_bundle_replaces_one() -> None:

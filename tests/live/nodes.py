@@ -74,13 +74,17 @@ def run_in_another_process(backing: Backing, code: str) -> None:
     run_command(backing, "shell", "--verbosity", "0", "--command", code)
 
 
-def run_command(backing: Backing, *arguments: str) -> str:
-    """What a command of ``manage.py`` writes, in a process of its own. Raises ``subprocess.CalledProcessError``."""
+def run_command(backing: Backing, *arguments: str, typed: str = "") -> str:
+    """What a command of ``manage.py`` writes that reads `typed`, in a process of its own.
+
+    Raises ``subprocess.CalledProcessError``.
+    """
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=REPOSITORY,
         env=environment_of(backing, **SHARED_SETTINGS),
         check=True,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=60,

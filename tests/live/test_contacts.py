@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.live.dialogue import Dialogue, Frame, Person, chat_message, code_of
+from tests.live.dialogue import Dialogue, Frame, Person, chat_message, chat_messages, code_of
 from tests.live.nodes import Nodes, Sockets, run_in_another_process
 from tests.live.rest import ask
+from tests.live.server import Server
 
 SETTINGS = {"CONSTRUCT_DOORBELL_S": "5"}
 """So an ack tells whether the recipient is there on however busy a machine."""
@@ -76,11 +77,14 @@ async def store(recipient: Dialogue, *messages: Frame) -> None:
     await recipient.tell("received", {"messageIds": [message["id"] for message in messages]})
 
 
-async def settled(nodes: Nodes, sockets: Sockets, recipient: Dialogue) -> None:
-    """Wait until all pongs to this socket of `there` have come, and what they confirmed is on disk."""
+async def settled(nodes: Nodes, sockets: Sockets, recipient: Dialogue, server: Server | None = None) -> None:
+    """Wait until all pongs to this socket of `server` have come, and what they confirmed is on disk.
+
+    Where no server is named it is the one of `there`.
+    """
     for _ in range(3):
         await recipient.finish()
-    bystander, person = await sockets.register(nodes.there)
+    bystander, person = await sockets.register(server or nodes.there)
     await bystander.send(chat_message(person, person))
     await nodes.confirmed(person)
     await bystander.close()
@@ -186,6 +190,62 @@ async def test_who_is_blocked_learns_nothing_from_an_app_that_hangs_after_anothe
     await nodes.confirmed(twins.recipient)
     await again.close()
     assert await send(before, during) == "delivered"
+
+
+@dataclass
+class Hanging:
+    """An app with receipts that hangs while its socket does not, in the process of one who writes to it."""
+
+    nodes: Nodes
+    sockets: Sockets
+    sender: Dialogue
+    sender_person: Person
+    friend: Dialogue
+    friend_person: Person
+
+    async def delivered_of(self, count: int, *, is_blocked: bool, owes: bool) -> list[int]:
+        """How many acks say `delivered`: of so many messages, of them all again, and again without the socket."""
+        here = self.nodes.here
+        person = await self.sockets.register_absent(here)
+        if is_blocked:
+            await change(self.nodes, "PUT", f"blocks/{self.sender_person.user_id}", person)
+        recipient = await self.sockets.resume(person, here, receipts=True)
+        greeting = chat_message(self.friend_person, person)
+        await self.friend.send_to_present(greeting)
+        assert await recipient.message() == greeting
+        if not owes:
+            await store(recipient, greeting)
+            await self.nodes.confirmed(person)
+        messages = chat_messages(self.sender_person, person, count)
+        delivered = [await self._send(messages)]
+        await settled(self.nodes, self.sockets, recipient, here)
+        delivered.append(await self._send(messages))
+        await recipient.close()
+        await self.friend.send_to_absent(chat_message(self.friend_person, person))
+        return [*delivered, await self._send(messages)]
+
+    async def _send(self, messages: list[Frame]) -> int:
+        return [await self.sender.send(message) for message in messages].count("delivered")
+
+
+@pytest.fixture
+async def hanging(nodes: Nodes, sockets: Sockets) -> Hanging:
+    return Hanging(nodes, sockets, *await sockets.register(nodes.here), *await sockets.register(nodes.here))
+
+
+async def test_as_many_messages_of_one_who_is_blocked_are_delivered_to_an_app_that_hangs(
+    hanging: Hanging,
+) -> None:
+    for is_blocked in (True, False):
+        delivered = await hanging.delivered_of(140, is_blocked=is_blocked, owes=True)
+        assert delivered == [15, 15, 0], is_blocked
+
+
+async def test_all_messages_of_one_who_is_blocked_are_delivered_to_an_app_that_hangs_and_owes_nothing(
+    hanging: Hanging,
+) -> None:
+    assert await hanging.delivered_of(40, is_blocked=True, owes=False) == [40, 40, 40]
+    assert await hanging.delivered_of(40, is_blocked=False, owes=False) == [32, 32, 0]
 
 
 async def test_a_pong_answers_for_an_app_that_hangs_if_it_owes_nothing(

@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from construct_site.env import Config
 from messaging.client.encryption import Keys
 from tests.live.dialogue import Dialogue, Person, chat_message, code_of, codes_of, registration
 from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, query
@@ -143,6 +144,28 @@ async def test_failed_logins_are_limited_per_name_and_address(nodes: Nodes, sock
             assert await socket.refusal("login", right) == "RATE_LIMIT_EXCEEDED"
     known = await sockets.open()
     assert (await known.ask("login", right))["type"] == "loginSuccess", "who was there before is not shut out"
+
+
+async def test_a_name_that_strangers_shut_is_open_where_its_owner_logged_in(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    person = await sockets.register_absent()
+    wrong = {"username": person.username, "password": "certainly wrong"}
+    right = {"username": person.username, "password": person.password}
+    assert (await (await sockets.open()).ask("login", right))["type"] == "loginSuccess"
+    left = Config().failed_logins_per_name
+    while left:
+        async with elsewhere(sockets) as strangers:
+            stranger = await strangers.open(nodes.here if left % 2 else nodes.there)
+            for _ in range(min(left, FAILED_LOGINS)):
+                assert await stranger.refusal("login", wrong) == "INVALID_CREDENTIALS"
+                left -= 1
+    for node in (nodes.here, nodes.there):
+        async with elsewhere(sockets) as strangers:
+            stranger = await strangers.open(node)
+            assert await stranger.refusal("login", right) == "RATE_LIMIT_EXCEEDED"
+        owner = await sockets.open(node)
+        assert (await owner.ask("login", right))["type"] == "loginSuccess"
 
 
 async def full_user(sockets: Sockets) -> tuple[list[Dialogue], Person]:

@@ -10,6 +10,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
+from construct_site.env import Config
 from tests.live.dialogue import Dialogue, Person, chat_message
 from tests.live.nodes import Nodes, Sockets, query, run_command, run_in_another_process
 from tests.live.rest import ask
@@ -17,6 +18,7 @@ from tests.live.rest import ask
 EXPIRED = {"type": "sessionExpired"}
 SWEEP_S = 10
 """Within this time a socket learns of what the channel layer did not tell it."""
+NEW_PASSWORD = "another horse battery"
 
 
 async def assert_ended(socket: Dialogue) -> None:
@@ -64,7 +66,8 @@ async def test_what_comes_after_the_end_of_a_session_waits(nodes: Nodes, sockets
 
 
 @pytest.mark.parametrize(
-    "command", [("revoke_sessions",), ("delete_user", "--yes"), ("make_reset_code", "--require")]
+    "command",
+    [("revoke_sessions",), ("delete_user", "--yes"), ("make_reset_code", "--require"), ("changepassword",)],
 )
 async def test_an_operators_command_ends_the_sockets_of_that_account_alone(
     nodes: Nodes, sockets: Sockets, command: tuple[str, ...]
@@ -72,13 +75,18 @@ async def test_an_operators_command_ends_the_sockets_of_that_account_alone(
     here, a = await sockets.register(nodes.here)
     there = await sockets.resume(a, nodes.there)
     bystander, b = await sockets.register(nodes.there)
-    run_command(nodes.backing, *command, a.username)
+    run_command(nodes.backing, *command, a.username, typed=NEW_PASSWORD)
     async with asyncio.timeout(3 * SWEEP_S):
         for socket in (here, there):
             await assert_ended(socket)
     message = chat_message(b, b)
     await bystander.send_to_present(message)
     assert await bystander.message() == message
+
+
+def test_the_sweep_looks_often_enough_by_default() -> None:
+    """A look begins so long after the end of the one before; the other half is for looks on a busy machine."""
+    assert 2 * Config().sweep_s <= SWEEP_S
 
 
 async def test_a_command_in_another_process_ends_sessions(nodes: Nodes, sockets: Sockets) -> None:
@@ -183,6 +191,26 @@ def act(nodes: Nodes, name: str, subject: Person, arguments: str) -> None:
     )
     call = f"acts.{name}(OPERATOR, UUID({subject.user_id!r}), {arguments})"
     run_in_another_process(nodes.backing, f"{imports}; {call}")
+
+
+async def test_a_password_changed_in_the_admin_ends_the_sockets_of_its_owner(
+    nodes: Nodes, sockets: Sockets
+) -> None:
+    here, s = await sockets.register(nodes.here)
+    there = await sockets.resume(s, nodes.there)
+    bystander, b = await sockets.register(nodes.there)
+    fields = {
+        "old_password": s.password,
+        "new_password1": NEW_PASSWORD,
+        "new_password2": NEW_PASSWORD,
+    }
+    page = admin_of(nodes, s).post("/admin/password_change/", fields)
+    assert "Your password was changed." in page
+    for socket in (here, there):
+        await assert_ended(socket)
+    stranger = await sockets.open()
+    await stranger.ask("login", {"username": s.username, "password": NEW_PASSWORD})
+    await bystander.send_to_present(chat_message(b, b))
 
 
 async def test_the_admin_shows_no_token_and_no_key(nodes: Nodes, sockets: Sockets) -> None:

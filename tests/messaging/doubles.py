@@ -48,8 +48,10 @@ def chat_message(
     )
 
 
-def message_frame(*, message_id: str = "", number: int = 0) -> bytes:
-    return codec.encode(chat_message(uuid4(), uuid4(), message_id=message_id, number=number))
+def message_frame(*, message_id: str = "", number: int = 0, size: int = 4) -> bytes:
+    """`size`: the characters of its content."""
+    message = chat_message(uuid4(), uuid4(), message_id=message_id, number=number, content="A" * size)
+    return codec.encode(message)
 
 
 def identity(user_id: UUID | None = None, *, receipts: bool = False) -> Identity:
@@ -145,11 +147,11 @@ class ModelRows:
 
     async def page(self, connection: Connection, messages: int, size: int) -> Page:
         self.pages += 1
-        handed = set(connection.handed)
+        known = set(connection.not_to_page)
         await self._await_step()
         if self.failures:
             raise self.failures.pop(0)
-        found = [row for row in sorted(self.waiting) if row not in handed][: messages + 1]
+        found = [row for row in sorted(self.waiting) if row not in known][: messages + 1]
         taken: list[WaitingRow] = []
         for row in found[:messages]:
             size -= len(self.waiting[row])
@@ -169,6 +171,7 @@ class ModelRows:
 
     def confirm(self, connection: Connection, row_ids: Iterable[int]) -> None:
         rows = list(row_ids)
+        assert rows, "nothing was confirmed"
         self.confirmed += rows
         self._uncommitted += [(connection, row) for row in rows]
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import InterfaceError, OperationalError
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from construct_site.errors import CloseCode, ErrorCode
 from construct_site.metrics.collector import COLLECTOR
@@ -259,18 +262,137 @@ class TestUnheard:
         assert sorted(rows.confirmed) == [stored[0][0], named, stored[1][0]]
         assert connection.has_been_handed(passed_over)
 
-    async def test_those_that_wait_for_a_receipt_take_no_room_and_are_not_many(
+    async def test_one_waits_for_what_was_written_before_it_in_whatever_order_that_was_stored(
+        self, rows: ModelRows
+    ) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        late, _ = rows.begin_store()
+        named = offer_seen(rows, connection, 2)
+        frame = message_frame(message_id=str(UUID(int=1)))
+        rows.end_store(late, frame)
+        connection.offer(late, 0, frame)
+        await turns()
+        assert len(socket.frames) == 2
+        connection.received([str(UUID(int=2))])
+        unheard, previous, frame = rows.store(FRAMES[0])
+        assert connection.offer(unheard, previous, frame, is_unheard=True)
+        answer_all(connection, socket)
+        assert rows.confirmed == [named]
+        connection.received([str(UUID(int=1))])
+        assert rows.confirmed == [named, late, unheard]
+
+    async def test_a_message_that_is_named_late_is_no_reason_to_wait(self, rows: ModelRows) -> None:
+        connection, socket = await begun(rows, receipts=True)
+        seen = [offer_seen(rows, connection, number) for number in (1, 2)]
+        for number in (2, 1):
+            connection.received([str(UUID(int=number))])
+        unheard, previous, frame = rows.store(FRAMES[0])
+        assert connection.offer(unheard, previous, frame, is_unheard=True)
+        answer_all(connection, socket)
+        assert rows.confirmed == [*reversed(seen), unheard]
+
+    async def test_those_left_on_disk_keep_their_order(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_bytes=1000, window_bytes_max=2000)
+        connection, socket = await begun(rows, receipts=True)
+        seen = [offer_seen(rows, connection, number) for number in (1, 2)]
+        rings = [rows.store(bytes(size)) for size in (500, 600, 900, 10)]
+        assert [connection.offer(*ring, is_unheard=True) for ring in rings] == [True, False, False, False]
+        answer_all(connection, socket)
+        connection.received([str(UUID(int=1))])
+        # The last would fit, the one before it does not.
+        unheard = [row for row, _, _ in rings]
+        assert [connection.has_been_handed(row) for row in unheard] == [True, True, False, False]
+        connection.received([str(UUID(int=2))])
+        answer_all(connection, socket)
+        assert sorted(rows.confirmed) == [*seen, *unheard]
+
+    async def test_those_that_wait_for_a_receipt_hold_up_no_others(
         self, rows: ModelRows, amounts: Amounts
     ) -> None:
-        amounts(window_messages=2, window_messages_max=3)
+        amounts(window_messages=3, window_messages_max=6)
+        connection, socket = await begun(rows, receipts=True)
+        first = offer_seen(rows, connection, 1)
+        unheard = []
+        for frame in FRAMES[:5]:
+            unheard.append(rows.store(frame))
+            connection.offer(*unheard[-1], is_unheard=True)
+            answer_all(connection, socket)
+        written = [offer_seen(rows, connection, number) for number in (2, 3)]
+        answer_all(connection, socket)
+        handed = [row for row, _, _ in unheard if connection.has_been_handed(row)]
+        assert (handed, rows.confirmed) == ([row for row, _, _ in unheard[:2]], [])
+        # A fourth does not fit: pongs let the window of a client with receipts grow by nothing that it stored.
+        assert not connection.offer(*rows.store(message_frame()))
+        connection.received([str(UUID(int=number)) for number in (1, 2, 3)])
+        answer_all(connection, socket)
+        assert sorted(rows.confirmed) == [first, *(row for row, _, _ in unheard), *written]
+        assert len(socket.frames) == 4
+
+    async def test_those_left_on_disk_are_known(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_messages=2, window_messages_max=2)
+        connection, _ = await begun(rows, receipts=True)
+        offer_seen(rows, connection, 1)
+        rings = [rows.store(frame) for frame in FRAMES[:3]]
+        taken = [connection.offer(*ring, is_unheard=True) for ring in rings + rings]
+        assert taken == [True, False, False] * 2
+        pages = rows.pages
+        connection.compare(len(rows.waiting), rings[-1][0])
+        await turns()
+        assert (rows.pages, connection.knows_all) == (pages, True)
+
+    async def test_paged_ones_without_room_let_others_past(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_messages=3, window_messages_max=3)
+        frames = [message_frame(message_id=str(UUID(int=number))) for number in range(20)]
+        stored = store_all(rows, frames)
+        seen = {0, 15, 19}
+        rows.unheard = {stored[number] for number in range(20) if number not in seen}
+        connection, socket = await begun(rows, receipts=True)
+        for _ in range(10):
+            answer_all(connection, socket)
+            await turns()
+        assert socket.frames == [frames[number] for number in sorted(seen)]
+        assert [connection.has_been_handed(row) for row in stored[:4]] == [True, True, True, False]
+        assert (rows.confirmed, connection.knows_all) == ([], True)
+        connection.received([str(UUID(int=number)) for number in seen])
+        for _ in range(10):
+            answer_all(connection, socket)
+        assert sorted(rows.confirmed) == stored
+        assert len(socket.frames) == 3
+
+    async def test_a_row_that_follows_one_left_on_disk_needs_no_page(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(window_messages=2, window_messages_max=2)
         connection, socket = await begun(rows, receipts=True)
         offer_seen(rows, connection, 1)
-        stored = []
-        for frame in FRAMES[:5]:
-            stored.append(rows.store(frame))
-            assert connection.offer(*stored[-1], is_unheard=True)
+        for frame in FRAMES[:3]:
+            connection.offer(*rows.store(frame), is_unheard=True)
             answer_all(connection, socket)
-        assert rows.confirmed == [row for row, _, _ in stored[:2]]
+        pages = rows.pages
+        offer_seen(rows, connection, 2)
+        await turns()
+        assert (rows.pages, len(socket.frames)) == (pages, 2)
+
+    async def test_more_than_a_mailbox_holds_are_not_left(self, rows: ModelRows, amounts: Amounts) -> None:
+        amounts(window_messages=1, window_messages_max=1, mailbox_messages=3)
+        connection, socket = await begun(rows, receipts=True)
+        socket.on_close = connection.detach
+        offer_seen(rows, connection, 1)
+        for frame in FRAMES[:3]:
+            connection.offer(*rows.store(frame), is_unheard=True)
+        assert socket.closes == []
+        connection.offer(*rows.store(FRAMES[3]), is_unheard=True)
+        assert socket.closes == [(CloseCode.SLOW, ErrorCode.RATE_LIMIT_EXCEEDED)]
+
+    async def test_those_without_room_come_as_soon_as_there_is_some(
+        self, rows: ModelRows, amounts: Amounts
+    ) -> None:
+        amounts(window_messages=1, window_messages_max=1)
+        connection, socket = await begun(rows)
+        rings = [rows.store(frame) for frame in FRAMES[:4]]
+        assert [connection.offer(*ring, is_unheard=True) for ring in rings] == [True, False, False, False]
+        answer_all(connection, socket)
+        assert rows.confirmed == [row for row, _, _ in rings]
 
     async def test_they_take_room_in_the_window_like_others(self, rows: ModelRows, amounts: Amounts) -> None:
         amounts(window_messages=1)
@@ -294,6 +416,103 @@ class TestUnheard:
         for _ in range(4):
             answer(connection, socket)
         assert (socket.frames, len(rows.confirmed)) == ([frames[0], frames[2]], 4)
+
+
+@dataclass
+class Seen:
+    """What a sender finds out by the acks of its messages to an app that hangs."""
+
+    statuses: list[bool] = field(default_factory=list)
+    """Whether each message was delivered."""
+    repeats: list[list[bool]] = field(default_factory=list)
+    """The same of all of them, sent again, each time."""
+    after_close: list[bool] = field(default_factory=list)
+
+    @property
+    def delivered(self) -> tuple[int, ...]:
+        """How many were, at first, at each repeat, and after the end of the connection."""
+        return sum(self.statuses), *map(sum, self.repeats), sum(self.after_close)
+
+
+async def send_to_app_that_hangs(
+    sizes: Sequence[int], *, is_unheard: bool, owed: int = 1, named: int = 0, pongs_at_once: bool = True
+) -> Seen:
+    """What one who is blocked sees, or one who is not, in the same state: the app named some and owes some."""
+    rows = ModelRows()
+    connection, socket = await begun(rows, receipts=True)
+    for number in range(named):
+        offer_seen(rows, connection, number)
+        connection.received([str(UUID(int=number))])
+    for number in range(named, named + owed):
+        offer_seen(rows, connection, number)
+    answer_all(connection, socket)
+    seen = Seen()
+    sent = []
+    for size in sizes:
+        row_id, previous, frame = rows.store(message_frame(size=size))
+        if is_unheard:
+            rows.unheard.add(row_id)
+        sent.append(row_id)
+        seen.statuses.append(connection.offer(row_id, previous, frame, is_unheard=is_unheard))
+        if pongs_at_once:
+            answer_all(connection, socket)
+    answer_all(connection, socket)
+    for _ in range(2):
+        repeated = []
+        for row_id in sent:
+            repeated.append(connection.has_been_handed(row_id))
+            if not repeated[-1]:
+                connection.look()
+            await turns()
+            answer_all(connection, socket)
+        seen.repeats.append(repeated)
+    connection.detach()
+    seen.after_close = [row_id in rows.confirmed for row_id in sent]
+    return seen
+
+
+class TestUnheardByAppsThatHang:
+    """A block shows neither by the status nor by repeats, if the app owes a receipt."""
+
+    @pytest.mark.parametrize(
+        ("owed", "named", "delivered"), [(1, 0, 15), (5, 0, 11), (16, 0, 0), (1, 1, 31), (3, 9, 125)]
+    )
+    async def test_as_much_is_delivered_as_to_others(self, owed: int, named: int, delivered: int) -> None:
+        of_blocked, of_free = [
+            await send_to_app_that_hangs([10] * 140, is_unheard=is_unheard, owed=owed, named=named)
+            for is_unheard in (True, False)
+        ]
+        assert of_blocked.delivered == of_free.delivered == (delivered, delivered, delivered, 0)
+        assert of_blocked == of_free
+
+    async def test_to_an_app_that_owes_nothing_all_is_delivered(self) -> None:
+        of_blocked, of_free = [
+            await send_to_app_that_hangs([10] * 140, is_unheard=is_unheard, owed=0)
+            for is_unheard in (True, False)
+        ]
+        assert of_blocked.delivered == (140, 140, 140, 140)
+        assert of_free.delivered == (16, 16, 16, 0)
+
+    @given(
+        st.lists(st.sampled_from([10, 500, 3000, 20_000]), max_size=30),
+        st.integers(1, 16),
+        st.integers(0, 4),
+        st.booleans(),
+    )
+    # What is too big for the rest of the window goes with the first look, and what follows waits for it.
+    @example([40_000, 20_000, 10], 1, 0, True)
+    @example([40_000, 40_000, 10], 1, 0, True)
+    @example([40_000, 40_000, 10], 1, 0, False)
+    def test_whatever_the_sizes(self, sizes: list[int], owed: int, named: int, pongs_at_once: bool) -> None:
+        of_blocked, of_free = [
+            asyncio.run(
+                send_to_app_that_hangs(
+                    sizes, is_unheard=is_unheard, owed=owed, named=named, pongs_at_once=pongs_at_once
+                )
+            )
+            for is_unheard in (True, False)
+        ]
+        assert of_blocked == of_free
 
 
 class TestWindow:

@@ -1,6 +1,6 @@
 """Whatever becomes of rings, pages, pongs and stubs: one sender's messages arrive in order, once, and all of them.
 
-All but those that are unheard: of these none is written.
+All but those that are unheard: of these none is written. With receipts the client names what it has when it likes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from uuid import UUID
 
 from django.conf import settings as django_settings
 from django.test import override_settings
@@ -15,7 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.connection import Connection
-from tests.messaging.doubles import ModelRows, RecordingSocket, begun, turns
+from messaging.protocol import codec
+from tests.messaging.doubles import ModelRows, RecordingSocket, begun, message_frame, turns
 
 SENDERS = 2
 
@@ -32,6 +34,8 @@ class World:
         self._unheard: set[bytes] = set()
         self._heard: set[int] = set()
         self._numbers = [0] * SENDERS
+        self._origins: dict[bytes, tuple[int, int]] = {}
+        """Of each frame its sender, and how many this one sent before."""
         self._begun: list[tuple[int, int, bytes] | None] = [None] * SENDERS
         self._late: list[tuple[int, int, bytes]] = []
         self._answered = 0
@@ -40,7 +44,8 @@ class World:
         """A process begins to store: others may commit before it does."""
         if self._begun[sender] is None:
             self._numbers[sender] += 1
-            frame = bytes([sender, *self._numbers[sender].to_bytes(2, "big"), *bytes(7)])
+            frame = message_frame(message_id=str(UUID(int=len(self._origins))))
+            self._origins[frame] = sender, self._numbers[sender]
             self._begun[sender] = (*self.rows.begin_store(sender), frame)
 
     def store(self, sender: int, ring: str, hearing: str = "heard") -> None:
@@ -83,8 +88,15 @@ class World:
             self._answered = len(self.socket.pings)
             self.connection.pong(self.socket.pings[-1])
 
+    def receive(self, which: int) -> None:
+        """The client names one of the messages that it has, maybe once more."""
+        if self.socket.frames:
+            self.connection.received(
+                [codec.message_id_of(self.socket.frames[which % len(self.socket.frames)])]
+            )
+
     async def settle(self) -> None:
-        """Everything ends well: the open commits, the look, the pages, the pongs and the stubs."""
+        """Everything ends well: the open commits, the look, the pages, the pongs, the receipts and the stubs."""
         for sender in range(SENDERS):
             if self._begun[sender] is not None:
                 self.store(sender, "lost")
@@ -95,12 +107,14 @@ class World:
         for _ in range(10 * sum(self._numbers) + 10):
             await turns(4)
             self.pong()
+            self.connection.received(map(codec.message_id_of, self.socket.frames))
             self.rows.commit_stubs()
 
     def check(self) -> None:
         seen: list[list[int]] = [[] for _ in range(SENDERS)]
         for frame in self.socket.frames:
-            seen[frame[0]].append(int.from_bytes(frame[1:3], "big"))
+            sender, number = self._origins[frame]
+            seen[sender].append(number)
         for numbers in seen:
             assert numbers == sorted(set(numbers))
         assert not self._unheard & set(self.socket.frames)
@@ -117,6 +131,7 @@ steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
     st.tuples(st.just("begin"), senders),
     st.tuples(st.just("ring_late"), st.integers(0, 5)),
     st.tuples(st.just("pong")),
+    st.tuples(st.just("receive"), st.integers(0, 20)),
     st.tuples(st.just("confirm elsewhere"), st.integers(0, 5)),
     st.tuples(st.just("stubs on disk")),
     st.tuples(st.just("stubs known")),
@@ -125,17 +140,18 @@ steps: st.SearchStrategy[tuple[object, ...]] = st.one_of(
 )
 
 
-async def play(history: list[tuple[object, ...]]) -> World:
+async def play(history: list[tuple[object, ...]], *, receipts: bool) -> World:
     rows = ModelRows(is_stepwise=True)
     rows.step()
     rows.step()
-    connection, socket = await begun(rows)
+    connection, socket = await begun(rows, receipts=receipts)
     world = World(rows, connection, socket)
     actions: dict[object, Callable[..., None]] = {
         "store": world.store,
         "begin": world.begin,
         "ring_late": world.ring_late,
         "pong": world.pong,
+        "receive": world.receive,
         "confirm elsewhere": world.confirm_elsewhere,
         "stubs on disk": rows.put_stubs_on_disk,
         "stubs known": rows.commit_stubs,
@@ -165,14 +181,17 @@ async def play(history: list[tuple[object, ...]]) -> World:
         ("store", 1, "heard"),
     ],
     16,
+    False,
 )
 @example(
-    [("store", 0, "heard"), ("pong",), ("stubs on disk",), ("store", 0, "lost"), ("store", 0, "heard")], 16
+    [("store", 0, "heard"), ("pong",), ("stubs on disk",), ("store", 0, "lost"), ("store", 0, "heard")],
+    16,
+    False,
 )
-@given(st.lists(steps, max_size=40), st.integers(1, 4))
-@settings(max_examples=300)
-def test_order_once_and_all(history: list[tuple[object, ...]], window: int) -> None:
+@given(st.lists(steps, max_size=40), st.integers(1, 4), st.booleans())
+@settings(max_examples=500)
+def test_order_once_and_all(history: list[tuple[object, ...]], window: int, receipts: bool) -> None:
     config = replace(django_settings.CONSTRUCT, window_messages=window, window_messages_max=4 * window)
     with override_settings(CONSTRUCT=config):
-        world = asyncio.run(play(history))
+        world = asyncio.run(play(history, receipts=receipts))
     assert world.due <= set(world.socket.frames)

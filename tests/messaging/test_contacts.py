@@ -288,18 +288,19 @@ class TestRequests:
         (request,) = contacts.message_requests(alice)
         assert (request.sender.username, request.messages, request.oldest) == ("dave", 2, NOW)
 
-    def test_who_wrote_first_comes_first_and_a_part_of_them_begins_where_another_ended(
+    def test_they_come_by_the_senders_id_and_a_part_of_them_begins_where_another_ended(
         self, people: People
     ) -> None:
         alice, *others = people
         contacts.set_accepted_only(alice, True)
         for sender, minute in zip([*reversed(others), others[1]], (0, 1, 2), strict=True):
             get_store().put([letter(sender, alice)], CAPS, NOW + timedelta(minutes=minute))
-        carol, bob = contacts.message_requests(alice)
-        assert (carol.sender.username, carol.messages, bob.sender.username) == ("carol", 2, "bob")
-        assert contacts.message_requests(alice, most=1) == [carol]
-        assert contacts.message_requests(alice, contacts.place_of_request(carol)) == [bob]
-        assert contacts.message_requests(alice, contacts.place_of_request(bob)) == []
+        first, second = contacts.message_requests(alice)
+        assert [first.sender.id, second.sender.id] == sorted(others)
+        assert {each.sender.username: each.messages for each in (first, second)} == {"bob": 1, "carol": 2}
+        assert contacts.message_requests(alice, most=1) == [first]
+        assert contacts.message_requests(alice, contacts.place_of_request(first)) == [second]
+        assert contacts.message_requests(alice, contacts.place_of_request(second)) == []
 
     def test_who_is_blocked_later_is_listed_no_more(self, people: People) -> None:
         alice, bob, _ = people

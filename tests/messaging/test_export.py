@@ -244,7 +244,7 @@ class TestWhatIsTold:
         PrekeyBundle.objects.update(created_at=NOON)
         credentials = find_credentials("Alice")
         assert credentials is not None
-        replace_bundle(credentials, KeyOwner().bundle(), kept=uuid4())
+        replace_bundle(credentials, KeyOwner().bundle(), kept=None)
         RetiredIdentity.objects.update(retired_at=NOON + timedelta(hours=2))
         first = owner.bundle()
         assert exported(alice)["keys"]["retiredIdentities"] == [

@@ -37,7 +37,7 @@ from messaging.mailbox.letters import Letter
 from messaging.mailbox.mailbox import Mailbox
 from messaging.mailbox.sealing import KeyRing
 from tests.messaging.conftest import Amounts
-from tests.messaging.doubles import PATIENCE_S, RecordingSocket, identity, turns, until
+from tests.messaging.doubles import PATIENCE_S, RecordingSocket, identity, message_frame, turns, until
 from tests.messaging.mailbox.conftest import make_letter, make_recipient
 from tests.services import free_port
 
@@ -49,9 +49,9 @@ MakeHub = Callable[[BaseChannelLayer], Hub]
 class Device:
     """A socket of a user, attached to a hub."""
 
-    def __init__(self, hub: Hub, user_id: UUID, *, has_pongs: bool = True) -> None:
+    def __init__(self, hub: Hub, user_id: UUID, *, has_pongs: bool = True, receipts: bool = False) -> None:
         self.socket = RecordingSocket(has_pongs=has_pongs)
-        self.connection = Connection(identity(user_id), self.socket, hub)
+        self.connection = Connection(identity(user_id, receipts=receipts), self.socket, hub)
         self.socket.on_close = lambda: hub.detach(self.connection)
         self._hub = hub
 
@@ -258,6 +258,16 @@ async def test_what_one_connection_confirmed_is_not_handed_to_the_next(
     assert again.frames == []
     await until(lambda: not hub._confirming)
     assert (await mailbox.count(user_id))[0] == 0
+
+
+async def test_a_pong_that_confirms_nothing_leaves_nothing_to_confirm(hub: Hub) -> None:
+    user_id = uuid4()
+    phone = await Device(hub, user_id, receipts=True).attach()
+    assert hub.hand_over(user_id, 1, 0, message_frame())
+    phone.connection.pong(phone.socket.pings[-1])
+    assert hub.hand_over(user_id, 2, 0, message_frame(), is_unheard=True)
+    phone.connection.pong(phone.socket.pings[-1])
+    assert hub._confirming == {}
 
 
 class TestTwoProcesses:

@@ -193,7 +193,7 @@ class TestAck:
         message = chat_message(SENDER, recipient)
         assert [(await relay.send(SENDER, message)).status for _ in range(2)] == ["queued"] * 2
         connection.pong(socket.pings[-1])
-        await until(lambda: not list(connection.handed))
+        await until(lambda: not list(connection.not_to_page))
         assert (len(socket.frames), (await relay.send(SENDER, message)).status) == (1, "queued")
 
     async def test_ids_in_upper_case_reach_the_same_recipient(self, relay: Relay, recipient: UUID) -> None:
@@ -235,9 +235,9 @@ class TestContacts:
         connection, socket = await online(relay.hub, recipient)
         message = chat_message(blocked, recipient)
         assert [(await relay.send(blocked, message)).status for _ in range(2)] == ["delivered"] * 2
-        assert (socket.frames, len(list(connection.handed))) == ([], 1)
+        assert (socket.frames, len(list(connection.not_to_page))) == ([], 1)
         connection.pong(socket.pings[-1])
-        await until(lambda: not list(connection.handed))
+        await until(lambda: not list(connection.not_to_page))
         assert (await relay.send(blocked, message)).status == "delivered"
         assert socket.frames == []
 
@@ -246,7 +246,7 @@ class TestContacts:
         connection, socket = await online(relay.hub, recipient)
         message = chat_message(SENDER, recipient)
         assert [(await relay.send(SENDER, message)).status for _ in range(2)] == ["queued"] * 2
-        assert (socket.frames, list(connection.handed)) == ([], [])
+        assert (socket.frames, list(connection.not_to_page)) == ([], [])
 
     async def test_whom_one_writes_to_is_to_be_accepted_where_only_accepted_people_may_write(
         self, relay: Relay, recipient: UUID, accepted: list[tuple[UUID, UUID]]
@@ -292,7 +292,7 @@ class TestRepeats:
         message = chat_message(SENDER, recipient)
         await relay.send(SENDER, message)
         connection.pong(socket.pings[-1])
-        await until(lambda: not list(connection.handed))
+        await until(lambda: not list(connection.not_to_page))
         relay.hub.detach(connection)
         assert (await relay.send(SENDER, message)).status == "delivered"
         assert (await mailbox.count(recipient))[0] == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from construct_site import env, reference
+from construct_site.errors import ErrorCode
 from tests.load import report, results
 from tests.load.bench import NUMBERS
 
@@ -15,8 +16,16 @@ DOCS = env.REPOSITORY / "docs"
 PAGES = [*env.REPOSITORY.glob("*.md"), *env.REPOSITORY.glob("docs/**/*.md")]
 
 
-def test_the_configuration_page_is_what_make_docs_writes() -> None:
-    assert reference.CONFIGURATION.read_text() == reference.configuration_page(), "run make docs"
+@pytest.mark.parametrize("path", reference.PAGES, ids=lambda path: path.name)
+def test_each_page_that_follows_from_the_code_is_what_make_docs_writes(path: Path) -> None:
+    assert path.read_text() == reference.PAGES[path](), "run make docs"
+
+
+def test_the_page_of_errors_has_a_whole_row_for_each_code() -> None:
+    rows = [line for line in reference.errors_page().splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == list(ErrorCode)
+    assert {row.count("|") for row in rows} == {6}
+    assert "| `AUTH_REQUIRED` | 401 | Log in first. | no | 4401 |" in rows
 
 
 def test_the_benchmarks_page_is_what_its_results_say() -> None:

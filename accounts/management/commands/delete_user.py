@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
-from accounts.management.operators import add_reason, find_user
+from accounts.management.operators import add_reason, ask, find_user
 from construct_site.errors import ConstructError
 
 
@@ -20,17 +20,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, username: str, yes: bool, reason: str, **_options: Any) -> None:
         user = find_user(username)
-        if not yes and not _confirms(user.username):
+        if not yes and ask(f"Delete {user.username} for good? Write the name again: ") != user.username:
             raise CommandError("Nothing was deleted.")
         try:
             acts.delete(OPERATOR, user.pk, reason=reason)
         except ConstructError as error:
             raise CommandError(error.text) from None
         self.stdout.write("The account is deleted.")
-
-
-def _confirms(username: str) -> bool:
-    try:
-        return input(f"Delete {username} for good? Write the name again: ") == username
-    except EOFError:
-        return False

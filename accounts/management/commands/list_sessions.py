@@ -15,7 +15,10 @@ class Command(BaseCommand):
         parser.add_argument("username")
 
     def handle(self, *_args: Any, username: str, **_options: Any) -> None:
-        for session in list_sessions(find_user(username).pk):
+        sessions = list_sessions(find_user(username).pk)
+        if not sessions:
+            self.stdout.write("The account has no live session.")
+        for session in sessions:
             # The label is the client's own text: quoted, it moves no cursor of the terminal.
             self.stdout.write(
                 f"{session.id}  created {session.created_at:%Y-%m-%d %H:%M}"

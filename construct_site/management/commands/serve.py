@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import django.db
-import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -22,8 +20,8 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQLConnection
 
 from construct_site import checks
+from construct_site.command_line import DATABASE_ERRORS, unusable_database
 from construct_site.env import REPOSITORY, Config, variable
-from construct_site.logs import describe_error
 from construct_site.server import worker
 from construct_site.server.listening import CannotServe, bind, inherited
 from construct_site.server.sole import refuse_second_process
@@ -74,12 +72,8 @@ class Command(BaseCommand):
             sole_use = _prepare_database(config, migrate=options["migrate"])
         except (CannotServe, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
-        except (django.db.Error, psycopg.Error) as error:
-            named_by = variable("database_url" if config.database_url else "data_dir")
-            # The error's own text names the database's host and user.
-            raise CommandError(
-                f"The database that {named_by} names cannot be used: {describe_error(error)}."
-            ) from None
+        except DATABASE_ERRORS as error:
+            raise CommandError(unusable_database(error)) from None
         connections.close_all()
         with sole_use:
             try:

@@ -10,12 +10,16 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts.models import FormerName, User
+from accounts.models import FormerName, Session, User
 from accounts.services import make_reset_code, require_password_reset
 from construct_site.database import run_in_database_thread
 from construct_site.events import Event, SessionsEnded
+from keys.bundle import encode_bundle
+from keys.models import PrekeyBundle, RetiredIdentity, RetiredPrekey
 from messaging.mailbox.letters import Caps
 from messaging.mailbox.store import get_store
+from messaging.models import Contact, ContactPolicy, MailboxMessage
+from tests.keys.owners import KeyOwner
 from tests.messaging.mailbox.conftest import make_letter
 from tests.rest import PASSWORD, Api, register, registration
 
@@ -269,17 +273,42 @@ class TestSearch:
         assert (await alice.call(method, "users?query=ali")).status == 429
 
 
+def _rows_of(api: Api) -> dict[str, int]:
+    """How many rows are there of an account, by what they hold."""
+    user_id = UUID(api.user_id)
+    return {
+        "the account": User.objects.filter(pk=user_id).count(),
+        "sessions": Session.objects.filter(user=user_id).count(),
+        "bundles": PrekeyBundle.objects.filter(user=user_id).count(),
+        "retired prekeys": RetiredPrekey.objects.filter(bundle=user_id).count(),
+        "retired identities": RetiredIdentity.objects.filter(bundle=user_id).count(),
+        "messages": MailboxMessage.objects.filter(recipient=user_id).count(),
+        "who may write": ContactPolicy.objects.filter(user=user_id).count(),
+        "blocks and contacts": Contact.objects.filter(owner=user_id).count(),
+        "those of others": Contact.objects.filter(peer=user_id).count(),
+    }
+
+
 class TestDeletion:
     async def test_an_account_goes_with_everything_and_its_sockets(self, heard: asyncio.Queue[Event]) -> None:
-        alice = await register("Alice")
+        alice, bob = await register("Alice"), await register("bob")
         letters = [make_letter(UUID(alice.user_id))]
         await run_in_database_thread(get_store().put, letters, Caps(10, 10**6, 1), timezone.now())
-        assert (await alice.get("mailbox")).body["messages"] == 1
+        for one, other in ((alice, bob), (bob, alice)):
+            for kind in ("contacts", "blocks"):
+                assert (await one.put(f"{kind}/{other.user_id}")).status == 204
+        replacement = {"password": PASSWORD, "publicKey": encode_bundle(KeyOwner().bundle())}
+        assert (await alice.put("bundle", replacement)).status == 200
+        await alice.log_in("alice")
+        while not heard.empty():
+            heard.get_nowait()
+        before = await run_in_database_thread(_rows_of, alice)
+        assert all(before.values()), before
         assert (await alice.post("account/deletion", {"password": PASSWORD})).status == 204
         assert heard.get_nowait() == SessionsEnded(UUID(alice.user_id))
         assert (await alice.get("profile")).refusal == (401, "AUTH_REQUIRED")
-        assert await run_in_database_thread(User.objects.count) == 0
-        assert (await run_in_database_thread(get_store().count, UUID(alice.user_id)))[0] == 0
+        assert await run_in_database_thread(_rows_of, alice) == dict.fromkeys(before, 0)
+        assert (await bob.get("blocks")).body["blocked"] == []
 
     async def test_a_wrong_password_deletes_nothing(self) -> None:
         alice = await register("alice")

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from threading import Barrier
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
 
 from accounts.models import FormerName, Session, User
 from accounts.services import (
+    Credentials,
+    SessionHasEnded,
     create_account,
     delete_user,
+    delete_user_of,
+    end_other_sessions_of,
     find_credentials,
     live_sessions,
     open_session,
     read_profile,
     rename_user,
+    replace_password,
+    revoke_other_sessions,
+    revoke_sessions,
     set_hidden,
     update_account,
     update_profile,
@@ -26,10 +36,17 @@ from accounts.services import (
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded
-from tests.accounts.conftest import HOME
+from tests.accounts.conftest import AWAY, HOME
+from tests.messaging.mailbox.conftest import run_at_once
 
 in_one_thread = pytest.mark.django_db
 in_threads = pytest.mark.django_db(transaction=True)
+BY_A_SESSION: dict[str, Callable[[Credentials, UUID], object]] = {
+    "deletion": lambda alice, session_id: delete_user_of(alice, asked_by=session_id),
+    "another password": lambda alice, session_id: replace_password(alice, "argon2$other", kept=session_id),
+    "the end of the others": lambda alice, session_id: revoke_other_sessions(alice.id, session_id),
+    "the end of the others, held": lambda alice, session_id: end_other_sessions_of(alice, kept=session_id),
+}
 
 
 @in_one_thread
@@ -157,3 +174,33 @@ class TestHiding:
     def test_nobody_is_not_hidden(self) -> None:
         with pytest.raises(ConstructError):
             set_hidden(uuid4(), is_hidden=True)
+
+
+@pytest.mark.parametrize("name", BY_A_SESSION)
+def test_a_session_that_ended_meanwhile_does_nothing_any_more(alice: User, name: str) -> None:
+    ended, other = (open_session(alice, peer).session_id for peer in (HOME, AWAY))
+    credentials = find_credentials("alice")
+    assert credentials
+    revoke_sessions(alice.pk, [ended])
+    with pytest.raises(SessionHasEnded) as refusal:
+        BY_A_SESSION[name](credentials, ended)
+    assert refusal.value.code is ErrorCode.AUTH_REQUIRED
+    assert find_credentials("alice") == credentials
+    assert live_sessions([ended, other]).keys() == {other}
+    BY_A_SESSION[name](credentials, other)
+
+
+@in_threads
+def test_of_sessions_that_end_all_others_at_once_one_stays(alice: User) -> None:
+    sessions = [open_session(alice, HOME).session_id for _ in range(4)]
+
+    winners: list[UUID] = []
+
+    def end_the_others(session_id: UUID) -> None:
+        with suppress(SessionHasEnded):
+            revoke_other_sessions(alice.pk, session_id)
+            winners.append(session_id)
+
+    run_at_once(*(partial(end_the_others, each) for each in sessions))
+    assert len(winners) == 1
+    assert live_sessions(sessions).keys() == set(winners)

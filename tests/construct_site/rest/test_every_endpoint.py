@@ -97,6 +97,8 @@ class Operation:
     """Of its body: the schema of each, by name."""
     refusals: frozenset[str] = frozenset()
     """The codes of all the errors that it can end in."""
+    parameters: tuple[str, ...] = ()
+    """The names of those of its query string."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -139,7 +141,12 @@ def operations() -> tuple[Operation, ...]:
         for method, told in methods.items():
             fields = _fields(schema, told.get("requestBody"))
             refusals = frozenset(_refusals(told["responses"]))
-            found.append(Operation(method.upper(), _filled(path), not told.get("security"), fields, refusals))
+            parameters = tuple(each["name"] for each in told.get("parameters", ()) if each["in"] == "query")
+            found.append(
+                Operation(
+                    method.upper(), _filled(path), not told.get("security"), fields, refusals, parameters
+                )
+            )
     return tuple(found)
 
 
@@ -434,6 +441,16 @@ async def test_a_parameter_that_is_not_there_is_refused(alice: Api, database: Ob
         assert_refused(answer, each)
         assert answer.refusal == (422, "VALIDATION_FAILED"), each
         assert set(answer.body["fields"]) == {"surprise", "format"}
+    await database.assert_same("parameters")
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(alice: Api, database: Observed) -> None:
+    assert {"query", "limit", "after"} <= {name for each in operations() for name in each.parameters}
+    for each in operations():
+        for name in (*each.parameters, "surprise"):
+            answer = await alice.call(each.method, f"{each.path}?{name}=1&{name}=1", each.body())
+            assert_refused(answer, (each, name))
+            assert answer.refusal == (400, "INVALID_FORMAT"), (each, name)
     await database.assert_same("parameters")
 
 

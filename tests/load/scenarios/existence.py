@@ -145,18 +145,28 @@ def _of_ids(user_ids: Mapping[str, Sequence[str]], asker: Person) -> Iterator[_Q
         "Error USER_NOT_FOUND",
         is_rest=False,
     )
-    yield _Question(
-        "Block of an id: unknown, deleted or pending, over REST",
-        _each(user_ids, lambda user_id: _http("PUT", f"/blocks/{user_id}", asker)),
-        "404 USER_NOT_FOUND",
-        is_rest=True,
-    )
+    for what, make, expected in (
+        ("Block", lambda user_id: _http("PUT", f"/blocks/{user_id}", asker), "404 USER_NOT_FOUND"),
+        ("Acceptance", lambda user_id: _http("PUT", f"/contacts/{user_id}", asker), "404 USER_NOT_FOUND"),
+        ("Decline of requests", lambda user_id: _http("DELETE", f"/requests/{user_id}", asker), "200"),
+        ("Report", lambda user_id: _http("POST", "/reports", asker, _report(user_id)), "404 USER_NOT_FOUND"),
+    ):
+        yield _Question(
+            f"{what} of an id: unknown, deleted or pending, over REST",
+            _each(user_ids, make),
+            expected,
+            is_rest=True,
+        )
     yield _Question(
         "Message to an id: unknown, deleted or pending",
         dict(zip(user_ids, zip(*_messages(asker, user_ids), strict=True), strict=True)),
         "Error USER_NOT_FOUND",
         is_rest=False,
     )
+
+
+def _report(user_id: str) -> dict[str, str]:
+    return {"userId": user_id, "category": "spam"}
 
 
 def _messages(asker: Person, user_ids: Mapping[str, Sequence[str]]) -> Iterator[list[bytes]]:

@@ -35,8 +35,23 @@ async def test_a_refusal_is_a_failure_that_names_the_reason(server: ScriptedServ
     alice = await server.accept()
     request = await alice.request()
     await alice.answer(Error(code="REGISTRATION_CLOSED", message="Closed.", request_id=request.request_id))
-    with pytest.raises(DemoFailed, match=r"REGISTRATION_CLOSED.*Closed\."):
+    with pytest.raises(DemoFailed) as failed:
         await demo
+    assert str(failed.value) == "the server refused a request: REGISTRATION_CLOSED: Closed."
+
+
+async def test_at_the_limit_of_registrations_it_says_what_the_limit_is(server: ScriptedServer) -> None:
+    demo = asyncio.create_task(run_demo(server.url, server.url, print))
+    alice = await server.accept()
+    request = await alice.request()
+    text = "Too many registrations; try again in 42 min."
+    await alice.answer(Error(code="RATE_LIMIT_EXCEEDED", message=text, request_id=request.request_id))
+    with pytest.raises(DemoFailed) as failed:
+        await demo
+    said = str(failed.value)
+    assert said.startswith(f"{text} Each demonstration registers two accounts, so five in an hour")
+    assert "CONSTRUCT_REGISTRATIONS_PER_HOUR" in said
+    assert "(" not in said
 
 
 async def test_a_step_that_comes_out_differently_is_a_failure(server: ScriptedServer) -> None:

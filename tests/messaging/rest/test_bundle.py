@@ -17,6 +17,7 @@ from construct_site.events import Event, SessionsEnded
 from keys.bundle import Bundle, encode_bundle, encode_update
 from messaging.mailbox.letters import Caps
 from messaging.mailbox.store import get_store
+from tests.accounts.conftest import change_hash_once_looked_up
 from tests.keys.owners import KeyOwner
 from tests.messaging.mailbox.conftest import make_letter
 from tests.rest import PASSWORD, Api, register
@@ -85,6 +86,21 @@ async def test_all_other_sessions_end(heard: asyncio.Queue[Event]) -> None:
     assert (event.user_id, len(event.session_ids or ())) == (UUID(alice.user_id), 1)
     assert (await alice.get("profile")).status == 200
     assert (await lost.get("profile")).refusal == (401, "AUTH_REQUIRED")
+
+
+async def test_of_two_at_once_one_wins_and_its_session_stays() -> None:
+    alice = await register("alice")
+    both = [alice, await alice.log_in("alice")]
+    bundles = [KeyOwner().bundle() for _ in both]
+    answers = await asyncio.gather(
+        *(api.put("bundle", asking(bundle)) for api, bundle in zip(both, bundles, strict=True))
+    )
+    # The second comes to nothing wherever it is when its session ends.
+    winner = [answer.status for answer in answers].index(200)
+    assert answers[1 - winner].refusal == (401, "AUTH_REQUIRED")
+    assert (await both[winner].get("profile")).status == 200
+    served = (await both[winner].get(f"users/{alice.user_id}/bundle")).body["identityPublic"]
+    assert served == base64.b64encode(bundles[winner].identity_public).decode()
 
 
 async def test_what_waits_is_counted_and_stays() -> None:
@@ -156,6 +172,19 @@ async def test_guesses_count_as_failed_logins() -> None:
     guess = asking(password=WRONG_PASSWORD)
     refusals = [(await alice.put("bundle", guess)).refusal for _ in range(6)]
     assert refusals == [(401, "INVALID_CREDENTIALS")] * 5 + [(429, "RATE_LIMIT_EXCEEDED")]
+
+
+@pytest.mark.parametrize(("password", "status"), [(PASSWORD, 200), ("another passphrase", 401)])
+async def test_a_hash_that_changes_while_the_password_is_checked_is_checked_again(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, password: str, status: int
+) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, rotations_per_day=1)
+    alice, new = await register("alice"), KeyOwner()
+    fingerprint = (await alice.get("prekey")).body["fingerprint"]
+    change_hash_once_looked_up(monkeypatch, password)
+    answer = await alice.put("bundle", asking(new.bundle()))
+    assert answer.status == status, answer
+    assert ((await alice.get("prekey")).body["fingerprint"] == fingerprint) == (status != 200)
 
 
 async def test_replacements_count_as_rotations_unless_form_or_password_are_wrong(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,10 +11,11 @@ import pytest
 from accounts.models import User
 from construct_site.database import run_in_database_thread
 from messaging import contacts
+from messaging.mailbox.store import get_store
 from messaging.models import Contact
 from tests.messaging.conftest import amounts as amounts
 from tests.messaging.mailbox.conftest import make_recipient
-from tests.messaging.test_contacts import letter, store
+from tests.messaging.test_contacts import CAPS, NOW, letter, store
 from tests.rest import PASSWORD, Api, register
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -171,6 +173,32 @@ async def test_requests_are_listed_a_page_at_a_time_also_those_of_one_moment() -
     await alice.delete(f"requests/{first['requests'][0]['sender']['id']}")
     others = (await alice.get(f"requests?after={first['next']}")).body["requests"]
     assert [[each["sender"]["username"]] for each in others] == listed[1:]
+
+
+LATER = NOW + timedelta(minutes=1)
+
+
+def requests_again_of(owner: Api, *names: str) -> None:
+    """A second request of each, taken later."""
+    senders = User.objects.filter(username__in=names).values_list("pk", flat=True)
+    get_store().put([letter(sender, UUID(owner.user_id)) for sender in senders], CAPS, LATER)
+
+
+def expire_what_came_before(moment: datetime) -> int:
+    life = timedelta(days=1)
+    return get_store().expire(moment + life, life, life, most=100)
+
+
+async def test_who_was_told_is_not_told_again_when_the_oldest_message_expires_between_two_pages() -> None:
+    alice, names = await register("alice"), ["bob", "carol", "dave"]
+    await run_in_database_thread(requests_of, alice, *names)
+    await run_in_database_thread(requests_again_of, alice, *names)
+    place = (first := (await alice.get("requests?limit=1")).body)["next"]
+    assert await run_in_database_thread(expire_what_came_before, LATER) == len(names)
+    others = (await alice.get(f"requests?after={place}")).body
+    told = [*first["requests"], *others["requests"]]
+    assert sorted(each["sender"]["username"] for each in told) == names
+    assert [each["messages"] for each in told] == [2, 1, 1]
 
 
 NO_LIMITS = ("0", "501", "-1", "", "1.0", "1e1", "%2B1", "%201", "%D9%A3", "9" * 9, "9" * 10_000)
