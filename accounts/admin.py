@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.desk import acts
+from accounts.desk.dashboard import Period
 from accounts.desk.forms import InviteForm, reason_field
 from accounts.desk.lists import MANY, BoundedPaginator, actor_of, ask_and_act
 from accounts.desk.pages import act_page, acts_on, panels_of
@@ -67,13 +68,42 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(**condition)
 
 
+class SeenFilter(admin.SimpleListFilter):
+    """Of whom the dashboard counts as active: since midnight UTC."""
+
+    title = "last seen"
+    parameter_name = "seen"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [("today", "Today")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        return queryset.filter(last_seen_on=timezone.now().date()) if self.value() == "today" else queryset
+
+
+class RegisteredFilter(admin.SimpleListFilter):
+    """In the period that the dashboard shows. The list has the newest first then."""
+
+    title = "registered"
+    parameter_name = "registered"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [(period.word, f"In {period.title}") for period in Period]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        for period in Period:
+            if self.value() == period.word:
+                return queryset.filter(created_at__gte=period.bounds(timezone.now())[0])
+        return queryset
+
+
 @admin.register(User)
 class UserAdmin(TypedModelAdmin[User]):
     """Accounts are made by registration and go by an act; only superusers edit here, and rights alone."""
 
     form = RightsForm
     list_display = ("username", "display_name", "created_at", "last_seen_on", *("is_active", "is_approved"))
-    list_filter = (StateFilter,)
+    list_filter = (StateFilter, SeenFilter, RegisteredFilter)
     search_fields = ("username_folded",)
     search_help_text = "The beginning of a username or display name, or an id."
     ordering = ("username_folded",)
@@ -144,6 +174,10 @@ class UserAdmin(TypedModelAdmin[User]):
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
         return shown if _is_superuser(request) else shown[:-1]
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        is_by_age = RegisteredFilter.parameter_name in request.GET
+        return ("-created_at",) if is_by_age else self.ordering
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[User], search_term: str

@@ -16,6 +16,7 @@ from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
 from accounts.authentication import change_password
+from accounts.desk.dashboard import figure_page
 from accounts.desk.settings_page import settings_page
 from accounts.desk.sign_in import StaffSignInForm, is_current, peer_of
 from accounts.models import User
@@ -73,7 +74,7 @@ class StaffPasswordView(PasswordChangeView):
 class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no types
     """Open to staff whose sign-in is current and complete: the password, and the second factor where one is needed."""
 
-    index_title = "Administration"
+    index_title = "Dashboard"
     login_form = StaffSignInForm
 
     def extra_urls(self) -> list[URLPattern]:
@@ -84,7 +85,12 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
         )
         urls = [path(route, view.as_view(site=self), name=name) for route, view, name in pages]
         shown = self.admin_view(partial(settings_page, site=self))
-        return [*urls, path("settings/", shown, name="settings")]
+        figure = self.admin_view(partial(figure_page, site=self))
+        return [
+            *urls,
+            path("settings/", shown, name="settings"),
+            path("figures/<slug:metric>/", figure, name="figure"),
+        ]
 
     def gave_password(self, request: HttpRequest) -> bool:
         """Whether this browser's sign-in is one of staff, and current. More may be asked for."""

@@ -139,6 +139,9 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.Index("username_folded", name="user_hidden", condition=models.Q(is_hidden=True)),
             models.Index("username_folded", name="user_reset", condition=models.Q(must_reset_password=True)),
             models.Index("username_folded", name="user_staff", condition=models.Q(is_staff=True)),
+            # Who registered last, and who was here today.
+            models.Index("created_at", name="user_created"),
+            models.Index("last_seen_on", "username_folded", name="user_seen"),
         ]
 
     def __str__(self) -> str:

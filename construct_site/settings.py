@@ -165,6 +165,7 @@ UNFOLD: dict[str, Any] = {
     # At a listener of its own there is no other page.
     "SITE_URL": None if CONSTRUCT.admin_listen else "/",
     "ACCOUNT": {"navigation": "accounts.desk.navigation.account_links"},
+    "DASHBOARD_CALLBACK": "accounts.desk.dashboard.dashboard",
     "SIDEBAR": {"navigation": "accounts.desk.navigation.navigation"},
     "COLORS": {
         # Around #0b5a7a, the colour of the server's own pages.

@@ -25,7 +25,7 @@ class Page:
 
 
 GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
-    ("", (Page("Start", "home", "admin:index"),)),
+    ("", (Page("Dashboard", "dashboard", "admin:index"),)),
     (
         "People",
         (

@@ -326,7 +326,7 @@ def live_sessions(session_ids: Collection[UUID]) -> dict[UUID, Account]:
 def count_seen_on(day: date) -> int:
     """How many accounts logged in, resumed a session or used REST on that day of UTC, the last on which they did.
 
-    Reads all accounts: for a round of housekeeping, not for a page.
+    Counts them one by one: for a round of housekeeping, not for a page.
     """
     return User.objects.filter(last_seen_on=day).count()
 

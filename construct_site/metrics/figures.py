@@ -91,6 +91,12 @@ def times(metric: Metric, since: datetime, until: datetime, step: Step) -> list[
     return [_times(begin, found.get(begin, [])) for begin in begins]
 
 
+def time_over(metric: Metric, since: datetime, until: datetime) -> Times:
+    """Of all hours that have a part between the two moments together. One query."""
+    hours = HourlyMetric.objects.filter(metric=metric, hour__gte=hour_of(since), hour__lt=until)
+    return _times(since, hours.order_by().values_list("bucket").annotate(Sum("value")))
+
+
 def latest(now: datetime) -> Latest:
     """Two queries."""
     begins = [hour_of(now) - timedelta(hours=ago) for ago in reversed(range(24))]

@@ -16,6 +16,7 @@ from construct_site.metrics.figures import (
     quantile_s,
     series,
     several_series,
+    time_over,
     times,
 )
 from construct_site.metrics.models import HourlyMetric
@@ -114,6 +115,16 @@ class TestTimes:
         assert len(queries) == 1
         assert day.amount == 24
         assert day.median_s == pytest.approx(0.001)
+
+    def test_of_a_whole_period_the_classes_of_all_its_hours_count_together(self) -> None:
+        for hours, bucket in ((-1, 9), (0, 3), (1, 3), (2, 6), (3, 9)):
+            put(Metric.DELIVERY_TIME, NOON + hours * HOUR, 2, bucket=bucket)
+        with CaptureQueriesContext(connection) as queries:
+            found = time_over(Metric.DELIVERY_TIME, NOON + HOUR / 2, NOON + 3 * HOUR)
+        assert len(queries) == 1
+        assert found.amount == 6
+        assert found.median_s == pytest.approx(0.005 + 0.005 * 3 / 4)
+        assert time_over(Metric.DELIVERY_TIME, NOON, NOON).median_s is None
 
     @pytest.mark.parametrize(
         ("amounts", "share", "found"),
