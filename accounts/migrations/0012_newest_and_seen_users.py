@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0010_staff_notes_and_lists")]
+    dependencies = [("accounts", "0011_staff_notes_and_lists")]
     operations = [
         migrations.AddIndex(
             model_name="user",
