@@ -19,6 +19,7 @@ from accounts.authentication import change_password
 from accounts.desk.dashboard import figure_page
 from accounts.desk.settings_page import settings_page
 from accounts.desk.sign_in import StaffSignInForm, is_current, peer_of
+from accounts.desk.tools import tool_page
 from accounts.models import User
 from accounts.peers import Peer
 from accounts.second_factor.services import record_sign_in, standing_of
@@ -90,6 +91,7 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
             *urls,
             path("settings/", shown, name="settings"),
             path("figures/<slug:metric>/", figure, name="figure"),
+            path("tools/<slug:name>/", self.admin_view(partial(tool_page, site=self)), name="tool"),
         ]
 
     def gave_password(self, request: HttpRequest) -> bool:

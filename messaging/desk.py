@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 from django.db import transaction
+from django.http import HttpResponse
 from django.utils import timezone
 
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
-from accounts.desk.acts import check_may_touch, checked_reason
+from accounts.desk.acts import check_may_touch, checked_reason, note_done
 from accounts.desk.pages import shown_time
 from accounts.desk.permissions import May
 from accounts.desk.registry import Panel, UserAct, register_act, register_panel
+from accounts.desk.tools import Tool, file_of, register_tool
 from keys.services import hold_bundle
+from messaging.export import export_user
+from messaging.housekeeping import purge
 from messaging.mailbox import decisions
 from messaging.mailbox.store import get_store
 
@@ -39,6 +44,19 @@ def _mailbox(user_id: UUID) -> Panel:
     return Panel("Mailbox", ("Messages that wait", "Bytes", "Oldest"), rows)
 
 
+def _export(actor: Actor, user_id: UUID, reason: str) -> HttpResponse:
+    exported = export_user(user_id, is_for_owner=False)
+    note_done(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
+    return file_of(json.dumps(exported, indent=2), f"{user_id}.json", "application/json")
+
+
+def _purge(actor: Actor, reason: str) -> str:
+    reason = checked_reason(actor, reason)
+    rows = purge(timezone.now())
+    note_done(actor, Action.PURGE, target=f"{rows} rows", reason=reason)
+    return f"{rows} rows deleted."
+
+
 def register() -> None:
     register_panel(50, "accounts.view_user", _mailbox)
     register_act(
@@ -48,5 +66,25 @@ def register() -> None:
             "The messages that wait for the account are dropped, and are not delivered if they are sent again.",
             May.CLEAR_MAILBOX,
             lambda actor, user_id, data: clear_mailbox(actor, user_id, reason=data["reason"]),
+        )
+    )
+    register_act(
+        UserAct(
+            "export",
+            "Export the data",
+            "Everything that is stored about the account, as JSON, without addresses.",
+            May.EXPORT_USER,
+            lambda actor, user_id, data: _export(actor, user_id, data["reason"]),
+            is_for_many=False,
+            gives_file=True,
+        )
+    )
+    register_tool(
+        Tool(
+            "purge",
+            "Purge",
+            "What the running server deletes in its rounds is deleted at once: what has expired, ended or rested.",
+            May.PURGE,
+            _purge,
         )
     )

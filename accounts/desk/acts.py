@@ -202,10 +202,13 @@ def end_invite(actor: Actor, invite_id: int, *, reason: str) -> bool:
     return is_ended
 
 
-def note_done(actor: Actor, action: Action, *, user_id: UUID | None = None, target: str = "") -> None:
+def note_done(
+    actor: Actor, action: Action, *, user_id: UUID | None = None, target: str = "", reason: str = ""
+) -> None:
     """Append an entry of something that only read, or that was done in transactions of its own."""
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
-        append(actor, action, user_id=user_id, target=target)
+        append(actor, action, user_id=user_id, target=target, reason=reason)
 
 
 def add_note(actor: Actor, user_id: UUID, text: str) -> StaffNote:

@@ -5,6 +5,7 @@ class DeskConfig(AppConfig):
     name = "accounts.desk"
 
     def ready(self) -> None:
-        from accounts.desk import pages
+        from accounts.desk import pages, tools
 
         pages.register()
+        tools.register()

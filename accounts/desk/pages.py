@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -42,6 +42,8 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
     users = _chosen(request, act)
     form = act.form(request.POST if request.method == "POST" else None, initial=act.initial(users))
     if request.method == "POST" and form.is_valid():
+        if act.gives_file:
+            return _file(act, request, users[0], form.cleaned_data)
         refusals = _perform(act, actor_of(request), users, form.cleaned_data)
         done = len(users) - len(refusals)
         if done:
@@ -51,6 +53,14 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
         return HttpResponseRedirect(_afterwards(users))
     context = {**site.each_context(request), "title": act.label, "act": act, "users": users, "form": form}
     return TemplateResponse(request, "desk/act.html", context)
+
+
+def _file(act: UserAct, request: HttpRequest, user: User, data: dict[str, object]) -> HttpResponse:
+    try:
+        return cast("HttpResponse", act.perform(actor_of(request), user.pk, data))
+    except ConstructError as error:
+        messages.error(request, f"{user.username}: {refusal_text(error)}")
+    return HttpResponseRedirect(_afterwards([user]))
 
 
 def _chosen(request: HttpRequest, act: UserAct) -> list[User]:

@@ -63,6 +63,8 @@ class UserAct:
     form: type[forms.Form] = ReasonForm
     is_for_many: bool = True
     """It can be done to several accounts at once."""
+    gives_file: bool = False
+    """`perform` returns an ``HttpResponse`` with a file; of one account."""
 
     def initial(self, users: Sequence[User]) -> dict[str, Any]:
         """What the form shows at first: of one account, what is to be changed."""

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 from accounts.desk.permissions import May
+from accounts.desk.tools import tools_for
 from construct_site.env import values
 
 if TYPE_CHECKING:
@@ -23,5 +24,6 @@ def settings_page(request: HttpRequest, site: StaffAdminSite) -> TemplateRespons
         **site.each_context(request),
         "title": "Settings",
         "rows": values(settings.CONSTRUCT),
+        "tools": tools_for(request),
     }
     return TemplateResponse(request, "desk/settings.html", context)

@@ -158,13 +158,13 @@ class TestActs:
             assert title in page
 
     @pytest.mark.parametrize("name", ACTS)
-    def test_each_asks_before_it_does_anything(self, moderator: Client, alice: User, name: str) -> None:
+    def test_each_asks_before_it_does_anything(self, root: Client, alice: User, name: str) -> None:
         before = User.objects.values().get(pk=alice.pk)
-        page = moderator.get(act_page(name, alice))
+        page = root.get(act_page(name, alice))
         assert page.status_code == 200
         assert ACTS[name].explanation in unescape(page.content.decode())
         if name != "approve":
-            assert moderator.post(act_page(name, alice), {}).status_code == 200
+            assert root.post(act_page(name, alice), {}).status_code == 200
         assert User.objects.values().get(pk=alice.pk) == before
         assert not AuditEntry.objects.exists()
 

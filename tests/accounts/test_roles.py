@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.audit.models import AuditEntry
 from accounts.desk.permissions import MODERATOR, OPERATOR, ROLES, May, write_roles
-from accounts.models import User
+from accounts.models import Invite, User
 from accounts.second_factor.models import Authenticator
 from accounts.second_factor.services import begin
-from tests.accounts.conftest import PASSWORD
+from accounts.services import make_invite, open_session
+from tests.accounts.conftest import HOME, PASSWORD
 
 pytestmark = pytest.mark.django_db
 USERS = reverse("admin:accounts_user_changelist")
@@ -147,3 +151,59 @@ def test_who_has_no_role_sees_an_empty_desk(client: Client) -> None:
     assert status(client, reverse("admin:index")) == 200
     for page in (USERS, SESSIONS, INVITES, BUNDLES, SETTINGS, GROUPS):
         assert status(client, page) == 403
+
+
+class TestTools:
+    PURGE, AUDIT = (reverse("admin:tool", args=[name]) for name in ("purge", "export-audit"))
+
+    def test_operators_find_them_on_the_page_of_settings_and_moderators_may_use_none(
+        self, alice: User
+    ) -> None:
+        operator = browser_of(OPERATOR)
+        page = operator.get(SETTINGS).content.decode()
+        export = f"{reverse('admin:user_act', args=['export'])}?ids={alice.pk}"
+        for address in (self.PURGE, self.AUDIT):
+            assert f'href="{address}"' in page
+        moderator = browser_of(MODERATOR)
+        for address in (self.PURGE, self.AUDIT, export):
+            assert status(operator, address) == 200
+            assert status(moderator, address) == 403
+            assert moderator.post(address, {"reason": "why"}).status_code == 403
+        assert status(operator, reverse("admin:tool", args=["nothing"])) == 404
+        assert not AuditEntry.objects.exists()
+
+    def test_without_a_reason_nothing_is_done(self, alice: User) -> None:
+        operator = browser_of(OPERATOR)
+        export = f"{reverse('admin:user_act', args=['export'])}?ids={alice.pk}"
+        for address in (self.PURGE, self.AUDIT, export):
+            assert 'name="reason"' in operator.post(address, {}).content.decode()
+        assert not AuditEntry.objects.exists()
+
+    def test_a_purge_deletes_what_has_expired(self) -> None:
+        operator = browser_of(OPERATOR)
+        make_invite(1, timedelta(days=1))
+        Invite.objects.update(expires_at=timezone.now())
+        answer = operator.post(self.PURGE, {"reason": "tidy"}, follow=True)
+        assert "1 rows deleted." in answer.content.decode()
+        assert not Invite.objects.exists()
+        entry = AuditEntry.objects.get()
+        assert (entry.action, entry.target, entry.reason) == ("purge", "1 rows", "tidy")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_are_files_and_entries_of_the_audit(alice: User) -> None:
+    operator = browser_of(OPERATOR)
+    grant = open_session(alice, HOME)
+    exported = operator.post(
+        f"{reverse('admin:user_act', args=['export'])}?ids={alice.pk}", {"reason": "asked by her"}
+    )
+    assert exported["content-disposition"] == f'attachment; filename="{alice.pk}.json"'
+    told = json.loads(exported.content)
+    assert told["account"]["username"] == "Alice"
+    assert told["sessions"]["newest"][0]["address"] is None
+    assert grant.token not in exported.content.decode()
+    audit = operator.post(reverse("admin:tool", args=["export-audit"]), {"reason": "yearly"})
+    assert audit["content-disposition"] == 'attachment; filename="audit.jsonl"'
+    [line] = audit.content.decode().splitlines()
+    assert (json.loads(line)["action"], json.loads(line)["reason"]) == ("export_user", "asked by her")
+    assert AuditEntry.objects.get(number=2).action == "export_audit"

@@ -8,8 +8,8 @@ from django.utils import timezone
 from accounts.audit.actions import Action
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
-from construct_site.metrics.store import purge_metrics, store_counts
-from messaging.housekeeping import expire_mailbox, purge_accounts
+from construct_site.metrics.store import store_counts
+from messaging.housekeeping import purge
 
 
 class Command(BaseCommand):
@@ -19,8 +19,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        now = timezone.now()
-        rows = expire_mailbox(now) + purge_accounts(now) + purge_metrics(now)
+        rows = purge(timezone.now())
         acts.note_done(OPERATOR, Action.PURGE, target=f"{rows} rows")
         self.stdout.write(f"{rows} rows deleted.")
         store_counts()
