@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -94,7 +94,8 @@ def acts_on(request: HttpRequest, user: User) -> list[Link]:
 
 
 def panels_of(request: HttpRequest, user: User) -> list[Panel]:
-    return [source.read(user.pk) for source in PANELS if request.user.has_perm(source.permission)]
+    viewer = cast("User", request.user)
+    return [source.read(user.pk, viewer.pk) for source in PANELS if viewer.has_perm(source.permission)]
 
 
 # What accounts know of a user
