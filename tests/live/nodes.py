@@ -74,14 +74,18 @@ def run_in_another_process(backing: Backing, code: str) -> None:
     run_command(backing, "shell", "--verbosity", "0", "--command", code)
 
 
-def run_command(backing: Backing, *arguments: str) -> str:
-    """What a command of ``manage.py`` writes, in a process of its own. Raises ``subprocess.CalledProcessError``."""
+def run_command(backing: Backing, *arguments: str, typed: str = "") -> str:
+    """What a command of ``manage.py`` writes, in a process of its own, to which `typed` is the input.
+
+    Raises ``subprocess.CalledProcessError``.
+    """
     done = subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=REPOSITORY,
         env=environment_of(backing, **SHARED_SETTINGS),
         check=True,
         capture_output=True,
+        input=typed,
         text=True,
         timeout=60,
     )
