@@ -128,8 +128,8 @@ class UserAdmin(TypedModelAdmin[User]):
     filter_horizontal = ("groups", "user_permissions")
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
-        ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
         ("State", {"fields": ("is_active", "is_approved", "is_hidden", "must_reset_password")}),
+        ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
         ("Rights", {"fields": (*PRIVILEGES, "reason")}),
     )
 

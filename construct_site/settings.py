@@ -189,6 +189,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+FORMAT_MODULE_PATH = "construct_site.formats"
 STATIC_URL = "static/"
 STATIC_ROOT = CONSTRUCT.data_dir / "static"
 # Serves the admin's files from the installed packages: nothing to collect before the first start.

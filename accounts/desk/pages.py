@@ -104,7 +104,8 @@ def acts_on(request: HttpRequest, user: User) -> list[Link]:
 
 
 def panels_of(request: HttpRequest, user: User) -> list[Panel]:
-    return [source.read(user.pk) for source in PANELS if request.user.has_perm(source.permission)]
+    viewer = cast("User", request.user)
+    return [source.read(user.pk, viewer.pk) for source in PANELS if viewer.has_perm(source.permission)]
 
 
 # What accounts know of a user

@@ -45,7 +45,8 @@ class PanelSource:
 
     order: int
     permission: str
-    read: Callable[[UUID], Panel]
+    read: Callable[[UUID, UUID], Panel]
+    """Of a user, for one of the staff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,12 @@ ACTS: dict[str, UserAct] = {}
 
 
 def register_panel(order: int, permission: str, read: Callable[[UUID], Panel]) -> None:
+    """One that all who may see it see alike."""
+    register_panel_for(order, permission, lambda user_id, _viewer_id: read(user_id))
+
+
+def register_panel_for(order: int, permission: str, read: Callable[[UUID, UUID], Panel]) -> None:
+    """One that shows each of the staff what they may see."""
     PANELS.append(PanelSource(order, permission, read))
     PANELS.sort(key=lambda source: source.order)
 

@@ -33,6 +33,7 @@ from construct_site.errors import ConstructError
 MOST_LISTED = 50
 """Repeats, other cases and suspensions that a page lists."""
 State = Report.State
+_LINK = '<a class="underline" href="{}">{}</a>'
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -300,7 +301,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
             return "-"
         offered = [(word, act.title) for word, act in ACTS.items() if report.state in act.states]
         links = [(_address(report, word), title) for word, title in offered]
-        return format_html_join(" · ", '<a href="{}">{}</a>', links)
+        return format_html_join(" · ", _LINK, links)
 
     @admin.display(description="Repeats", ordering="repeats_count")
     def repeats_count(self, report: Report) -> int:
@@ -343,7 +344,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
     def head_link(self, report: Report) -> str:
         if report.merged_into_id is None:
             return "-"
-        return format_html('<a href="{}">{}</a>', _address_of(report.merged_into_id), report.merged_into_id)
+        return format_html(_LINK, _address_of(report.merged_into_id), report.merged_into_id)
 
     @admin.display(description="Repeats")
     def repeats_told(self, report: Report) -> str:
@@ -365,13 +366,13 @@ def _links(found: QuerySet[Report]) -> SafeString | str:
     shown = list(found.order_by("-created_at", "-pk")[: MOST_LISTED + 1])
     links = [(_address(each), _told_case(each)) for each in shown[:MOST_LISTED]]
     more = "" if len(shown) <= MOST_LISTED else "…"
-    return format_html_join("", '<div><a href="{}">{}</a></div>', links) + more or "-"
+    return format_html_join("", f"<div>{_LINK}</div>", links) + more or "-"
 
 
 def _link_to_user(user: User | None) -> str:
     if user is None:
         return "-"
-    return format_html('<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=[user.pk]), user)
+    return format_html(_LINK, reverse("admin:accounts_user_change", args=[user.pk]), user)
 
 
 def _address(report: Model, page: str = "change") -> str:

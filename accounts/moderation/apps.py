@@ -11,6 +11,10 @@ class ModerationConfig(AppConfig):
     def ready(self) -> None:
         pre_delete.connect(_leave_reports, sender=settings.AUTH_USER_MODEL)
 
+        from accounts.moderation import panels
+
+        panels.register()
+
 
 def _leave_reports(instance: Any, **_signal: Any) -> None:
     """See :func:`~accounts.moderation.reports.leave_reports`."""

@@ -112,8 +112,14 @@ def screenshot(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
 
     async def write(page: Page, name: str) -> Path:
         file = directory / f"{name}.png"
+        window = page.viewport_size
+        assert window is not None
+        # What keeps to the window's edge would stand in the midst of a longer picture.
+        height: int = await page.evaluate("document.documentElement.scrollHeight")
+        await page.set_viewport_size({"width": window["width"], "height": height})
         # Makes the directory.
         await page.screenshot(path=file, full_page=True, animations="disabled")
+        await page.set_viewport_size(window)
         return file
 
     return write

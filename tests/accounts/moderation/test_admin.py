@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -65,7 +66,37 @@ def test_the_page_tells_what_was_reported_as_text_and_links_to_the_people(
     assert "&lt;b&gt;Sells&lt;/b&gt;<br>things." in text
     assert Report.objects.get().message_ids[0] in text
     for user in (alice, bob):
-        assert f'<a href="{reverse("admin:accounts_user_change", args=[user.pk])}">{user}</a>' in text
+        assert f' href="{reverse("admin:accounts_user_change", args=[user.pk])}">{user}</a>' in text
+
+
+def test_the_pages_of_both_people_lead_to_the_report(alice: User, bob: User, made: UUID) -> None:
+    onlooker = browser("onlooker", "view_user", "view_report")
+    about = reverse("admin:accounts_user_change", args=[bob.pk])
+    by = reverse("admin:accounts_user_change", args=[alice.pk])
+    assert cells_of(onlooker, about, "Reports about this user") == [page(made), "spam", "new", by]
+    assert cells_of(onlooker, about, "Reports by this user") == []
+    assert cells_of(onlooker, by, "Reports by this user") == [page(made), "spam", "new", about]
+    assert cells_of(onlooker, by, "Reports about this user") == []
+    User.objects.filter(pk=alice.pk).delete()
+    assert cells_of(onlooker, about, "Reports about this user") == [page(made), "spam", "new", "-"]
+    assert "Reports" not in text_of(browser("other", "view_user"), about)
+
+
+def test_no_page_of_a_user_shows_whom_of_the_staff_was_reported(alice: User) -> None:
+    client = browser("subject", "view_user", "view_report")
+    subject = User.objects.get(username="subject")
+    made = report(alice.pk, subject.pk, "spam", "", [])
+    for user in (alice, subject):
+        address = reverse("admin:accounts_user_change", args=[user.pk])
+        assert page(made) not in text_of(client, address)
+        assert page(made) in text_of(browser(f"beside-{user}", "view_user", "view_report"), address)
+
+
+def cells_of(client: Client, address: str, title: str) -> list[str]:
+    """Of a panel of the page: where its cells lead, or what they say."""
+    panel = text_of(client, address).partition(f">{title}</h2>")[2].partition("</section>")[0]
+    cells = re.findall(r'<td[^>]*>(?:<a [^>]*href="([^"]*)">[^<]*</a>|([^<]*))</td>', panel)
+    return [led or said for led, said in cells]
 
 
 def test_what_can_be_done_depends_on_the_state(moderator: Client, made: UUID) -> None:
