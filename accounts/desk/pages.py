@@ -99,7 +99,7 @@ def acts_on(request: HttpRequest, user: User) -> list[Link]:
     return [
         Link(act.label, f"{reverse('admin:user_act', args=[act.name])}?ids={user.pk}")
         for act in ACTS.values()
-        if request.user.has_perm(act.permission)
+        if request.user.has_perm(act.permission) and act.suits(user)
     ]
 
 
@@ -217,6 +217,7 @@ def register() -> None:
             "The account can be used again; its sessions go on.",
             May.SUSPEND_USER,
             lambda actor, user_id, data: acts.lift_suspension(actor, user_id, reason=data["reason"]),
+            suits=lambda user: not user.is_active,
         ),
         UserAct(
             "revoke-sessions",
@@ -261,6 +262,7 @@ def register() -> None:
             "Searches do not find the account, and its owner cannot change that.",
             May.HIDE_USER,
             lambda actor, user_id, data: acts.hide_from_search(actor, user_id, reason=data["reason"]),
+            suits=lambda user: not user.is_hidden,
         ),
         UserAct(
             "show",
@@ -268,6 +270,7 @@ def register() -> None:
             "The account's owner may let searches find it again.",
             May.HIDE_USER,
             lambda actor, user_id, data: acts.show_in_search(actor, user_id, reason=data["reason"]),
+            suits=lambda user: user.is_hidden,
         ),
         UserAct(
             "approve",
@@ -276,6 +279,7 @@ def register() -> None:
             May.APPROVE_USER,
             lambda actor, user_id, data: acts.approve(actor, user_id, reason=data["reason"]),
             ApprovalForm,
+            suits=lambda user: not user.is_approved,
         ),
         UserAct(
             "refuse",
@@ -283,6 +287,7 @@ def register() -> None:
             "A new account that waits for approval is deleted.",
             May.APPROVE_USER,
             lambda actor, user_id, data: acts.refuse(actor, user_id, reason=data["reason"]),
+            suits=lambda user: not user.is_approved,
         ),
         UserAct(
             "set-limits",

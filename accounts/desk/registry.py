@@ -64,6 +64,8 @@ class UserAct:
     form: type[forms.Form] = ReasonForm
     is_for_many: bool = True
     """It can be done to several accounts at once."""
+    suits: Callable[[User], bool] = lambda _user: True
+    """Whether there is something to do: only then is it offered on the account's page."""
     gives_file: bool = False
     """`perform` returns an ``HttpResponse`` with a file; of one account."""
 

@@ -153,9 +153,20 @@ class TestActs:
     def test_the_page_of_a_user_offers_what_the_role_may_do(self, moderator: Client, alice: User) -> None:
         page = moderator.get(page_of(alice)).content.decode()
         for act in ACTS.values():
-            assert (act_page(act.name, alice) in page) is (act.permission in ROLES[MODERATOR])
+            is_offered = act.permission in ROLES[MODERATOR] and act.suits(alice)
+            assert (act_page(act.name, alice) in page) is is_offered, act.name
         for title in ("Suspensions", "Notes", "Sessions", "Keys", "Mailbox", "What staff did"):
             assert title in page
+
+    def test_what_has_nothing_to_do_is_not_offered(self, moderator: Client, alice: User) -> None:
+        def offered() -> set[str]:
+            page = moderator.get(page_of(alice)).content.decode()
+            return {name for name in ACTS if act_page(name, alice) in page}
+
+        before = offered()
+        assert not before & {"lift-suspension", "show", "approve", "refuse"}
+        User.objects.filter(pk=alice.pk).update(is_active=False, is_approved=False, is_hidden=True)
+        assert offered() == before - {"hide"} | {"lift-suspension", "show", "approve", "refuse"}
 
     @pytest.mark.parametrize("name", ACTS)
     def test_each_asks_before_it_does_anything(self, root: Client, alice: User, name: str) -> None:

@@ -147,7 +147,7 @@ async def test_a_moderator_suspends_and_lifts_and_ends_a_report(
     await screenshot(page, "desk-report")
     assert await _outcome(server, case) == "acted_on"
 
-    await _open(page, "Start")
+    await _open(page, "Dashboard")
     await page.wait_for_url("**/admin/")
     await screenshot(page, "desk-start")
 
