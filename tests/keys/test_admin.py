@@ -108,7 +108,7 @@ def test_a_bundle_is_only_shown(root: Client, owner: KeyOwner) -> None:
 
 def test_a_user_with_keys_is_deleted_from_the_page_of_users(root: Client, owner: KeyOwner) -> None:
     user = registered(owner)
-    page = reverse("admin:accounts_user_delete", args=[user.pk])
+    page = f"{reverse('admin:user_act', args=['delete'])}?ids={user.pk}"
     assert root.get(page).status_code == 200
-    assert root.post(page, {"post": "yes"}).status_code == 302
+    assert root.post(page, {"reason": "why"}).status_code == 302
     assert not PrekeyBundle.objects.exists()
