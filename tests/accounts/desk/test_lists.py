@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from accounts.admin import NEWEST
 from accounts.audit.actions import Action
 from accounts.audit.models import AuditEntry
 from accounts.desk.lists import COUNTED, FOUND
@@ -241,6 +242,21 @@ def test_a_beginning_that_many_have_finds_some_and_the_name_itself(root: Client)
     shown = root.get(USERS, {"q": "User"}).context["cl"]
     assert FOUND <= shown.result_count <= 2 * FOUND + 1
     assert shown.result_list[0].username == "user"
+
+
+def test_notes_of_the_newest_invites_are_searched(root: Client) -> None:
+    Invite.objects.bulk_create(
+        Invite(
+            digest=secrets.token_bytes(16),
+            uses_left=1,
+            expires_at=FOREVER,
+            created_at=NOON - timedelta(minutes=number),
+            note="for the Choir" if number in (0, NEWEST - 1, NEWEST) else "",
+        )
+        for number in range(NEWEST + 1)
+    )
+    found = root.get(INVITES, {"q": "choir"}).context["cl"].result_list
+    assert [invite.created_at for invite in found] == [NOON, NOON - timedelta(minutes=NEWEST - 1)]
 
 
 def test_no_list_offers_an_order_without_an_index(root: Client) -> None:
