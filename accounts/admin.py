@@ -14,7 +14,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,7 +26,7 @@ from accounts import services
 from accounts.desk import acts
 from accounts.desk.dashboard import Period
 from accounts.desk.forms import InviteForm, reason_field
-from accounts.desk.lists import MANY, BoundedPaginator, actor_of, ask_and_act
+from accounts.desk.lists import FOUND, MANY, actor_of, ask_and_act, of_user
 from accounts.desk.pages import act_page, acts_on, panels_of
 from accounts.desk.permissions import May
 from accounts.desk.registry import ACTS
@@ -35,6 +35,8 @@ from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
 from accounts.second_factor import services as second_factor
 
+NEWEST = 1_000
+"""Invites whose notes a search looks into: a part of a text is found by no index."""
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 if TYPE_CHECKING:
@@ -105,11 +107,8 @@ class UserAdmin(TypedModelAdmin[User]):
     list_display = ("username", "display_name", "created_at", "last_seen_on", *("is_active", "is_approved"))
     list_filter = (StateFilter, SeenFilter, RegisteredFilter)
     search_fields = ("username_folded",)
-    search_help_text = "The beginning of a username or display name, or an id."
+    search_help_text = f"The beginning of a username or display name (the first {FOUND} by each), or an id."
     ordering = ("username_folded",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    list_per_page = 50
     readonly_fields = (
         "id",
         "username",
@@ -188,8 +187,15 @@ class UserAdmin(TypedModelAdmin[User]):
             return queryset.filter(pk=UUID(search_term)), False
         except ValueError:
             beginning = fold(search_term)
-        is_named = Q(username_folded__startswith=beginning) | Q(display_name_folded__startswith=beginning)
-        return queryset.filter(is_named), False
+        # Looked up each for itself, for no index serves both with the order of the list.
+        found = [
+            user_id
+            for name in ("username_folded", "display_name_folded")
+            for user_id in User.objects.filter(**{f"{name}__startswith": beginning}).values_list(
+                "pk", flat=True
+            )[:FOUND]
+        ]
+        return queryset.filter(Q(pk__in=found) | Q(username_folded=beginning)), False
 
     def change_view(
         self,
@@ -205,6 +211,12 @@ class UserAdmin(TypedModelAdmin[User]):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
     # Rights
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "user_permissions":
+            # The name of each tells its content type.
+            options["queryset"] = Permission.objects.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request, **options)
 
     def save_model(self, _request: HttpRequest, obj: User, form: Any, _change: bool) -> None:
         form.rights_before = acts.rights_of(obj.pk)
@@ -254,16 +266,13 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
     search_fields = ("user__username_folded",)
     search_help_text = "A username, or a user's id."
     ordering = ("-created_at",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    list_per_page = 50
     fields = ("id", *list_display)
     actions = ("revoke",)
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Session], search_term: str
     ) -> tuple[QuerySet[Session], bool]:
-        return _of_user(queryset, search_term), False
+        return of_user(queryset, search_term), False
 
     @admin.action(description="Revoke selected sessions", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Session]) -> TemplateResponse | None:
@@ -289,10 +298,17 @@ class InviteAdmin(ReadOnlyAdmin[Invite]):
     list_display = ("__str__", "note", "uses_left", "created_at", "expires_at")
     search_fields = ("note",)
     ordering = ("-created_at",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
+    search_help_text = f"A part of a note, among the newest {NEWEST} invites."
     fields = ("note", "uses_left", "created_at", "expires_at")
     actions = ("end",)
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Invite], search_term: str
+    ) -> tuple[QuerySet[Invite], bool]:
+        if not search_term:
+            return queryset, False
+        newest = Invite.objects.order_by("-created_at").values("pk")[:NEWEST]
+        return queryset.filter(pk__in=newest, note__icontains=search_term), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(May.MAKE_INVITE)
@@ -331,15 +347,6 @@ admin.site.unregister(Group)
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
     """Django's page of groups, in the look of the others."""
-
-
-def _of_user(sessions: QuerySet[Session], search_term: str) -> QuerySet[Session]:
-    if not search_term:
-        return sessions
-    try:
-        return sessions.filter(user=UUID(search_term))
-    except ValueError:
-        return sessions.filter(user__username_folded=fold(search_term))
 
 
 def _is_superuser(request: HttpRequest) -> bool:

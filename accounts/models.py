@@ -225,6 +225,10 @@ class Invite(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     note = models.CharField(max_length=INVITE_NOTE_CHARS, blank=True, help_text="For whom it was made.")
 
+    class Meta:
+        # The admin's list, newest first.
+        indexes = [models.Index("created_at", name="invite_created")]
+
     def __str__(self) -> str:
         return f"invite {self.pk}"
 

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 
 from accounts.audit.actions import Action
 from accounts.audit.models import AuditEntry
-from accounts.desk.lists import BoundedPaginator
 from accounts.readonly import ReadOnlyAdmin
 
 
@@ -33,9 +32,6 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     search_fields = ("user_id",)
     search_help_text = "The id of who acted, or of whom it was done to."
     ordering = ("-number",)
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    list_per_page = 50
     fields = (*list_display, "changes")
     readonly_fields = ("act", "changes")
 

@@ -49,6 +49,9 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index("user_id", "number", name="audit_by_user"),
             models.Index("actor_id", "number", name="audit_by_actor"),
+            # What the admin's list filters by.
+            models.Index("action", "number", name="audit_by_action"),
+            models.Index("actor_kind", "number", name="audit_by_actor_kind"),
         ]
 
     def __str__(self) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
@@ -15,11 +16,14 @@ from django.utils.functional import cached_property
 
 from accounts.audit.chain import Actor
 from accounts.desk.forms import ReasonForm
+from accounts.folding import fold
 from accounts.models import User
 from construct_site.errors import ConstructError
 
 COUNTED = 10_000
 """Rows that a list counts, and pages through, at most: whoever looks further filters or searches."""
+FOUND = 500
+"""Users that a search finds by the beginning of a username, and as many by that of a display name."""
 MANY = 100
 """Rows that one act is done to at once."""
 
@@ -31,7 +35,29 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg] # generic for the t
 
     @cached_property
     def count(self) -> int:
-        return cast("QuerySet[Model]", self.object_list)[:COUNTED].count()
+        # Unordered: whichever rows come first are enough.
+        return self._rows.order_by()[:COUNTED].count()
+
+    def page(self, number: int | str) -> Page[Model]:
+        """What is joined and counted for a row is so for this page's alone, not for all that come before them."""
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        shown = self._rows.values("pk")[first : min(first + self.per_page, self.count)]
+        return Page(self._rows.filter(pk__in=shown), number, self)
+
+    @property
+    def _rows(self) -> QuerySet[Model]:
+        return cast("QuerySet[Model]", self.object_list)
+
+
+def of_user(rows: QuerySet[Row], search_term: str, field: str = "user") -> QuerySet[Row]:
+    """The rows whose `field` is the user of this id or whole name: each is found by an index."""
+    if not search_term:
+        return rows
+    try:
+        return rows.filter(**{field: UUID(search_term)})
+    except ValueError:
+        return rows.filter(**{f"{field}__username_folded": fold(search_term)})
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -22,8 +22,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts.audit.chain import Actor
 from accounts.audit.models import REASON_CHARS
+from accounts.desk.lists import of_user
 from accounts.desk.permissions import May
-from accounts.folding import fold
 from accounts.models import Suspension, User
 from accounts.moderation import acts
 from accounts.moderation.models import NOTE_CHARS, OPEN, OUTCOMES, Report
@@ -183,8 +183,8 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
     list_display = ("created_at", "reported", "category", "state", "assignee", "repeats_count")
     list_filter = (StateFilter, "category", AssignmentFilter, RepeatsFilter)
     search_fields = ("reported__username_folded",)
+    search_help_text = "The username of who was reported, or their id."
     ordering = ("created_at",)
-    show_full_result_count = False
     fieldsets = (
         (
             None,
@@ -227,9 +227,9 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         return found.annotate(repeats_count=counted).select_related(*related)
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Report], search_term: str
+        self, _request: HttpRequest, queryset: QuerySet[Report], search_term: str
     ) -> tuple[QuerySet[Report], bool]:
-        return super().get_search_results(request, queryset, fold(search_term))
+        return of_user(queryset, search_term, "reported"), False
 
     def get_urls(self) -> list[URLPattern]:
         acting = [
@@ -277,16 +277,6 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         messages.success(request, f"{act.title}: done.")
         return True
 
-    def get_object(
-        self, request: HttpRequest, object_id: str, from_field: str | None = None
-    ) -> Report | None:
-        """With its lists read: the page's template asks for each field several times."""
-        report = super().get_object(request, object_id, from_field)
-        if report is not None:
-            vars(report)["repeats_told"] = _links(Report.objects.filter(merged_into=report.pk))
-            vars(report)["other_cases"] = _links(_other_cases(report))
-        return report
-
     def get_readonly_fields(self, request: HttpRequest, obj: Report | None = None) -> Any:
         if obj is not None:
             # The links are those of who looks at it.
@@ -303,7 +293,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         links = [(_address(report, word), title) for word, title in offered]
         return format_html_join(" · ", _LINK, links)
 
-    @admin.display(description="Repeats", ordering="repeats_count")
+    @admin.display(description="Repeats")
     def repeats_count(self, report: Report) -> int:
         return cast("int", vars(report)["repeats_count"])
 
@@ -348,11 +338,19 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
 
     @admin.display(description="Repeats")
     def repeats_told(self, report: Report) -> str:
-        return cast("str", vars(report)["repeats_told"])
+        return _kept(report, "repeats_told", Report.objects.filter(merged_into=report.pk))
 
     @admin.display(description="Other cases about the same person")
     def other_cases(self, report: Report) -> str:
-        return cast("str", vars(report)["other_cases"])
+        return _kept(report, "other_cases", _other_cases(report))
+
+
+def _kept(report: Report, name: str, found: QuerySet[Report]) -> SafeString | str:
+    """Links to these. Kept, for a page asks several times for what it shows once."""
+    kept: dict[str, SafeString | str] = vars(report).setdefault("kept_links", {})
+    if name not in kept:
+        kept[name] = _links(found)
+    return kept[name]
 
 
 def _other_cases(report: Report) -> QuerySet[Report]:
