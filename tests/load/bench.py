@@ -28,6 +28,7 @@ from tests.load.scenarios import (
     existence,
     idle,
     latency,
+    lists,
     logins,
     reconnects,
     relay,
@@ -67,7 +68,8 @@ GROUPS = (
     _alone("13", existence.run),
     _alone("14", blocks.run),
     _alone("12", search.run),
-    # Last, like the one before: it fills the caches of the disk and of the database.
+    _alone("15", lists.run),
+    # Last, like the two before: it fills the caches of the disk and of the database.
     _alone("2", stubs.run),
 )
 NUMBERS = sorted(set().union(*(group.numbers for group in GROUPS)), key=int)

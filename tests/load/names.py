@@ -45,10 +45,10 @@ Name = tuple[str, str]
 """Username and display name."""
 
 
-def names(count: int) -> Iterator[Name]:
-    """The same each time. Usernames end in a number, for they are unique."""
+def names(count: int, first: int = 0) -> Iterator[Name]:
+    """The same each time. Usernames end in a number from `first` on, for they are unique."""
     draw = random.Random(0)
-    for number in range(count):
+    for number in range(first, first + count):
         given, family = _often_the_first(draw, GIVEN), _often_the_first(draw, FAMILY)
         word = "".join(draw.choices(SYLLABLES, k=3))
         username = draw.choice(
@@ -71,9 +71,12 @@ def _often_the_first(draw: random.Random, all_of_them: Sequence[str]) -> str:
     return all_of_them[int(draw.random() ** 2 * len(all_of_them))]
 
 
-def store(database_url: str, people: Iterator[Name]) -> None:
-    """Store them, some hidden: indexes that are no constraint's are dropped before and built anew after."""
-    draw = random.Random(1)
+def store(database_url: str, people: Iterator[Name], seed: int = 1) -> None:
+    """Store them, some hidden, under ids that follow from `seed`.
+
+    Indexes that are no constraint's are dropped before and built anew after.
+    """
+    draw = random.Random(seed)
     with psycopg.connect(database_url, autocommit=True) as connection:
         indexes = connection.execute(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'accounts_user'"

@@ -39,7 +39,10 @@ METHOD = """\
   about nobody, logins from an address that is new to the account. Medians are compared; beside them, two halves
   of the requests of one kind ("the same asked twice"): a difference below that one is noise.
 - Whether the time of an ack tells of a block or of a request is asked in the same way: one sender writes by turns to
-  one who blocked them and to one who said nothing of them. The recipients' sockets are another client's."""
+  one who blocked them and to one who said nothing of them. The recipients' sockets are another client's.
+- Pages of the admin are asked for one at a time over one connection, by a superuser who signed in, and come whole. Each
+  account has a session and a key bundle; of 100, one is in each of the states that the list of users filters by.
+  Deep pages are the last of those that a list goes through (it counts to 10 000)."""
 
 
 def page(results: Results) -> str:

@@ -45,6 +45,12 @@ class Sizes:
     """Names to search for and ids to ask for, of each kind, over each edge."""
     acks: int = 5_000
     """Messages whose acks are compared, of each kind."""
+    listed: int = 1_000_000
+    """Accounts that the lists of the admin show, each with a session and a key bundle."""
+    handled: int = 100_000
+    """Audit entries, reports and invites."""
+    pages: int = 40
+    """Of each kind."""
 
 
 FULL = Sizes()
@@ -71,6 +77,9 @@ QUICK = Sizes(
     names_tried=40,
     ids_tried=150,
     acks=500,
+    listed=50_000,
+    handled=10_000,
+    pages=20,
 )
 
 TINY = Sizes(
@@ -99,5 +108,8 @@ TINY = Sizes(
     names_tried=3,
     ids_tried=6,
     acks=6,
+    listed=300,
+    handled=200,
+    pages=3,
 )
 """Proves that the harness works, and nothing about speed."""

@@ -112,6 +112,16 @@ async def test_an_ack_of_another_status_is_a_fault() -> None:
     assert [each.faults for each in asked] == [{}, {"Ack queued": 1}]
 
 
+async def test_a_page_is_judged_by_its_status() -> None:
+    def answers(request: bytes) -> bytes:
+        return http("200 OK", b"<!doctype html>") if b"/here" in request else http("302 Found", b"")
+
+    kinds = {"here": [b"GET /here HTTP/1.1\r\n\r\n"], "away": [b"GET /away HTTP/1.1\r\n\r\n"]}
+    async with rest_server(answers) as port:
+        asked = await AskInTurn(Seat(port), kinds, "200", is_rest=True, must_be_alike=False).run(Sockets())
+    assert asked.faults == {"302": 1}
+
+
 async def test_a_rest_answer_of_unknown_length_is_refused() -> None:
     async with rest_server(lambda _request: b"HTTP/1.1 200 OK\r\n\r\n") as port:
         with pytest.raises(ConnectionError):

@@ -12,6 +12,9 @@ from tests.load.names import names
 def test_they_are_the_same_each_time_and_usernames_are_valid_and_unique() -> None:
     made = list(names(5_000))
     assert made == list(names(5_000)) == list(islice(names(9_000), 5_000))
+    assert {username for username, _ in made}.isdisjoint(
+        username for username, _ in names(5_000, first=5_000)
+    )
     assert all(re.fullmatch(USERNAME, username) for username, _ in made)
     assert len({username.lower() for username, _ in made}) == len(made)
 

@@ -108,7 +108,9 @@ class _Rest:
 
     def describe(self, answer: bytes) -> str:
         line, _, body = answer.partition(b"\r\n")
-        status, code = line.split()[1].decode(), json.loads(body).get("code")
+        # A page is no JSON.
+        code = json.loads(body).get("code") if body.startswith(b"{") else None
+        status = line.split()[1].decode()
         return f"{status} {code}" if code else status
 
     def close(self) -> None:
