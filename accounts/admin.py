@@ -23,10 +23,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts import services
+from accounts.audit.actions import Action
+from accounts.audit.chain import SYSTEM
+from accounts.audit.models import REASON_CHARS
 from accounts.desk import acts
 from accounts.desk.dashboard import Period
 from accounts.desk.forms import InviteForm, reason_field
-from accounts.desk.lists import FOUND, MANY, actor_of, ask_and_act, of_user
+from accounts.desk.lists import FOUND, MANY, actor_of, ask_and_act, of_user, refusal_text
 from accounts.desk.pages import act_page, acts_on, panels_of
 from accounts.desk.permissions import May
 from accounts.desk.registry import ACTS
@@ -34,6 +37,7 @@ from accounts.folding import fold
 from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
 from accounts.second_factor import services as second_factor
+from construct_site.errors import ConstructError
 
 NEWEST = 1_000
 """Invites whose notes a search looks into: a part of a text is found by no index."""
@@ -47,6 +51,12 @@ else:
 
 class RightsForm(UserModelForm):
     reason = reason_field()
+
+    def clean_reason(self) -> str:
+        try:
+            return acts.checked_reason(SYSTEM, self.cleaned_data["reason"])
+        except ConstructError as error:
+            raise forms.ValidationError(refusal_text(error)) from None
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -346,7 +356,30 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
-    """Django's page of groups, in the look of the others."""
+    """Django's page of groups, in the look of the others. What changes is in the audit."""
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    # Called within the transaction that made, changed or deletes the group.
+
+    def log_addition(self, request: HttpRequest, obj: Group, _message: Any) -> Any:
+        self._note(request, obj, "made")
+
+    def log_change(self, request: HttpRequest, obj: Group, _message: Any) -> Any:
+        self._note(request, obj, "changed")
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Group]) -> Any:
+        for group in queryset:
+            self._note(request, group, "deleted")
+
+    def _note(self, request: HttpRequest, group: Group, done: str) -> None:
+        held = sorted(group.permissions.values_list("codename", flat=True))
+        told = f"{group.name} {done}: {', '.join(held)}"
+        target = f"group {group.pk}"
+        acts.note_done(actor_of(request), Action.CHANGE_ROLE, target=target, reason=told[:REASON_CHARS])
 
 
 def _is_superuser(request: HttpRequest) -> bool:

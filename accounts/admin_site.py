@@ -15,7 +15,10 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
+from accounts.audit.actions import Action
+from accounts.audit.chain import Actor
 from accounts.authentication import change_password
+from accounts.desk import acts
 from accounts.desk.dashboard import figure_page
 from accounts.desk.settings_page import settings_page
 from accounts.desk.sign_in import StaffSignInForm, is_current, peer_of
@@ -62,6 +65,9 @@ class StaffPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc] # unf
 
     def save(self, commit: bool = True) -> User:  # noqa: ARG002 - Django's signature
         self.user.refresh_from_db()
+        acts.note_done(
+            Actor.staff(self.user.pk), Action.CHANGE_PASSWORD, user_id=self.user.pk, reason="Their own, here."
+        )
         return self.user
 
 

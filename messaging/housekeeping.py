@@ -109,12 +109,11 @@ async def keep_house() -> None:
             gone = await run_in_database_thread(expire_if_due)
             if gone:
                 log.info("expired", rows=gone)
-            await run_in_database_thread(end_suspensions)
-            await run_in_database_thread(log_audit_head_if_due)
         except Exception as error:  # noqa: BLE001 - the next round comes, whatever failed
             log.warning("expiry failed", error=describe_error(error))
-        try:
-            await run_in_database_thread(read_metrics_if_due)
-        except Exception as error:  # noqa: BLE001 - as above
-            log.warning("figures not read", error=describe_error(error))
+        for chore in (end_suspensions, log_audit_head_if_due, read_metrics_if_due):
+            try:
+                await run_in_database_thread(chore)
+            except Exception as error:  # noqa: BLE001 - as above
+                log.warning("chore failed", chore=chore.__name__, error=describe_error(error))
         await asyncio.sleep(settings.CONSTRUCT.housekeeping_s)

@@ -32,6 +32,7 @@ class Action(StrEnum):
     END_INVITE = "end_invite"
     CREATE_STAFF = "create_staff"
     CHANGE_RIGHTS = "change_rights"
+    CHANGE_ROLE = "change_role"
     SIGN_IN = "sign_in"
     ENROL_SECOND_FACTOR = "enrol_second_factor"
     REMOVE_SECOND_FACTOR = "remove_second_factor"

@@ -270,11 +270,11 @@ ON_ONESELF = frozenset({Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HI
 
 
 def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
-    """Staff that are no superusers leave superusers alone, and nobody judges themselves.
+    """Staff that are no superusers leave other staff alone, and nobody judges themselves.
 
     Raises ``ConstructError``: USER_NOT_FOUND, FORBIDDEN.
     """
-    subject = User.objects.filter(pk=user_id).only("is_superuser").first()
+    subject = User.objects.filter(pk=user_id).only("is_staff", "is_superuser").first()
     if subject is None:
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
     if actor.kind is not AuditEntry.ActorKind.STAFF:
@@ -282,8 +282,9 @@ def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
     if actor.id == user_id and action not in ON_ONESELF:
         raise ConstructError(ErrorCode.FORBIDDEN, "Nobody does this to their own account.")
     acting = acting_staff(actor)
-    if subject.is_superuser and not acting.is_superuser:
-        raise ConstructError(ErrorCode.FORBIDDEN, "A superuser's account is for superusers.")
+    is_of_staff = subject.is_staff or subject.is_superuser
+    if is_of_staff and actor.id != user_id and not acting.is_superuser:
+        raise ConstructError(ErrorCode.FORBIDDEN, "An account of the staff is for superusers.")
 
 
 def acting_staff(actor: Actor) -> User:

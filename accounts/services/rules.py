@@ -59,8 +59,11 @@ def checked_bio(text: str) -> str:
 
 
 def checked_prose(field: str, text: str, most: int) -> str:
-    """`text` without outer white space. It may have line breaks; raises ``ConstructError(VALIDATION_FAILED)``."""
-    prose = text.strip()
+    """`text` without outer white space. It may have line breaks, a browser's too.
+
+    Raises ``ConstructError(VALIDATION_FAILED)``.
+    """
+    prose = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(prose) > most or {unicodedata.category(each) for each in prose if each != "\n"} & NO_CONTROLS:
         raise invalid(field, f"At most {most} characters, line breaks but no control characters.")
     return prose

@@ -71,10 +71,14 @@ def find_suspension(user: User) -> SuspensionNotice | None:
         return None
     now = timezone.now()
     suspension = _in_force().filter(user=user).first()
+    if suspension is not None and suspension.ends_at is not None and suspension.ends_at <= now:
+        _lift_if_over(user.pk, now)
+        suspension = _in_force().filter(user=user).first()
+    if suspension is None and User.objects.filter(pk=user.pk, is_active=True).exists():
+        # Lifted since the account was read: here, for another device of the same moment, or by the staff.
+        user.is_active = True
+        return None
     if suspension is not None and suspension.ends_at is not None:
-        if suspension.ends_at <= now and _lift_if_over(user.pk, now):
-            user.is_active = True
-            return None
         return SuspensionNotice(_told(suspension), max(0.0, (suspension.ends_at - now).total_seconds()))
     return SuspensionNotice(_told(suspension), None)
 

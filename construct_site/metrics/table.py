@@ -55,7 +55,7 @@ TABLE: dict[Metric, Row] = {
     ),
     Metric.FAILED_LOGINS: Row(
         Kind.SUM,
-        "Wrong passwords and reset codes; attempts that a limit refused unseen, and sign-ins to the admin, are not "
+        "Wrong passwords, those at the admin too, and wrong reset codes; attempts that a limit refused unseen are not "
         "among them.",
     ),
     Metric.ACTIVE_USERS: Row(

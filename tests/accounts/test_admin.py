@@ -212,7 +212,7 @@ class TestActs:
         answer = moderator.post(act_page("suspend", alice, root), {"reason": "why"}, follow=True)
         page = unescape(answer.content.decode())
         assert "Suspend: done for 1 of 2." in page
-        assert "root: A superuser's account is for superusers." in page
+        assert "root: An account of the staff is for superusers." in page
         assert set(User.objects.filter(is_active=False)) == {alice}
 
     def test_selected_accounts_of_the_list_are_taken_to_the_page(

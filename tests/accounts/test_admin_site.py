@@ -11,6 +11,7 @@ from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
 
+from accounts.audit.models import AuditEntry
 from accounts.models import Session, User
 from accounts.services import find_reset_code, make_reset_code, open_session
 from construct_site.errors import ConstructError
@@ -59,6 +60,8 @@ async def test_a_change_ends_the_sessions_on_the_wire_and_a_reset_code_and_keeps
         await sync_to_async(find_reset_code)(code)
     await staff.arefresh_from_db()
     assert await staff.acheck_password(NEW)
+    entry = await AuditEntry.objects.aget()
+    assert (entry.action, entry.actor_id, entry.user_id) == ("change_password", staff.pk, staff.pk)
     assert (await browser.get(reverse("admin:index"))).status_code == 200
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
@@ -207,3 +208,64 @@ def test_exports_are_files_and_entries_of_the_audit(alice: User) -> None:
     [line] = audit.content.decode().splitlines()
     assert (json.loads(line)["action"], json.loads(line)["reason"]) == ("export_user", "asked by her")
     assert AuditEntry.objects.get(number=2).action == "export_audit"
+
+
+SECRET_LOOKUPS = {
+    USERS: ("password__startswith=a", "password__regex=^a", "is_superuser=1", "authenticator__isnull=0"),
+    SESSIONS: ("token_digest__gt=a", "address_sealed__isnull=0", "user__password__startswith=a"),
+    INVITES: ("digest__gt=a", "uses_left=1"),
+    BUNDLES: ("identity_public__gt=a", "user__password__startswith=a"),
+    reverse("admin:audit_auditentry_changelist"): ("mac__gt=a", "reason__contains=a"),
+    reverse("admin:moderation_report_changelist"): ("text__contains=a", "reporter__password__startswith=a"),
+}
+
+
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_no_address_asks_columns_that_are_no_filter(role: str | None) -> None:
+    """Else a hash could be guessed letter by letter."""
+    client = browser_of(role)
+    for page, lookups in SECRET_LOOKUPS.items():
+        assert status(client, page) == 200, page
+        for lookup in lookups:
+            assert status(client, f"{page}?{lookup}") == 400, (page, lookup)
+
+
+def test_a_change_of_a_role_is_in_the_audit() -> None:
+    client = browser_of(None)
+    permission = Permission.objects.get(codename="view_session", content_type__app_label="accounts")
+    form = {"name": "Helpers", "permissions": [permission.pk]}
+    assert client.post(reverse("admin:auth_group_add"), form).status_code == 302
+    group = Group.objects.get(name="Helpers")
+    address = reverse("admin:auth_group_change", args=[group.pk])
+    assert client.post(address, {"name": "Helpers", "permissions": []}).status_code == 302
+    client.post(reverse("admin:auth_group_delete", args=[group.pk]), {"post": "yes"})
+    told = AuditEntry.objects.order_by("number").values_list("action", "target", "reason")
+    target = f"group {group.pk}"
+    assert list(told) == [
+        ("change_role", target, "Helpers made: view_session"),
+        ("change_role", target, "Helpers changed:"),
+        ("change_role", target, "Helpers deleted:"),
+    ]
+    form = {
+        "action": "delete_selected",
+        "_selected_action": [Group.objects.get(name=MODERATOR).pk],
+        "post": "y",
+    }
+    client.post(GROUPS, form)
+    assert Group.objects.filter(name=MODERATOR).exists()
+
+
+def test_no_history_of_django_names_an_account(alice: User) -> None:
+    client = browser_of(None)
+    page = reverse("admin:accounts_user_change", args=[alice.pk])
+    assert client.post(page, {"is_staff": "on", "reason": "joins\r\nthe team"}).status_code == 302
+    assert AuditEntry.objects.get().reason == "joins\nthe team"
+    assert not LogEntry.objects.exists()
+
+
+def test_a_reason_with_a_control_character_is_refused_on_the_page_of_rights(alice: User) -> None:
+    answer = browser_of(None).post(
+        reverse("admin:accounts_user_change", args=[alice.pk]), {"is_staff": "on", "reason": "a\x1bb"}
+    )
+    assert answer.status_code == 200
+    assert not User.objects.get(pk=alice.pk).is_staff

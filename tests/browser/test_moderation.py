@@ -84,7 +84,12 @@ async def sockets(server: Server, server_process: ServerFactory) -> AsyncIterato
 
 
 async def test_a_moderator_suspends_and_lifts_and_ends_a_report(
-    visit: Visits, server: Server, sockets: Sockets, new_moderator: NewModerator, screenshot: Screenshot
+    visit: Visits,
+    backing: Backing,
+    server: Server,
+    sockets: Sockets,
+    new_moderator: NewModerator,
+    screenshot: Screenshot,
 ) -> None:
     moderator = new_moderator("maria")
     case = await _report(sockets, "cheap-watches-24", "lena-k")
@@ -147,8 +152,10 @@ async def test_a_moderator_suspends_and_lifts_and_ends_a_report(
     await screenshot(page, "desk-report")
     assert await _outcome(server, case) == "acted_on"
 
+    run_in_another_process(backing, "from tests.browser.month import store_figures; store_figures()")
     await _open(page, "Dashboard")
     await page.wait_for_url("**/admin/")
+    await expect(page.get_by_text("Messages relayed")).to_be_visible()
     await screenshot(page, "desk-start")
 
 

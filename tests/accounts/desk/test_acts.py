@@ -92,6 +92,17 @@ def test_a_superuser_is_left_alone_by_other_staff(moderator: Actor, word: str) -
 
 
 @pytest.mark.parametrize("word", ACTS)
+def test_other_staff_are_for_superusers(moderator: Actor, word: str) -> None:
+    operator = User.objects.create_user("operator", is_staff=True, is_active=False, is_approved=False)
+    with pytest.raises(ConstructError) as refused:
+        ACTS[word](moderator, operator.pk)
+    assert refused.value.code is ErrorCode.FORBIDDEN
+    assert not AuditEntry.objects.exists()
+    ACTS[word](Actor.staff(User.objects.create_superuser("root").pk), operator.pk)
+    assert AuditEntry.objects.get().action == word
+
+
+@pytest.mark.parametrize("word", ACTS)
 def test_nobody_judges_themselves(word: str) -> None:
     root = User.objects.create_superuser("root", is_approved=False)
     act = partial(ACTS[word], Actor.staff(root.pk), root.pk)

@@ -76,7 +76,8 @@ def test_tokens_differ(alice: User) -> None:
 
 @in_one_thread
 def test_a_session_is_not_opened_for_a_suspended_account(alice: User) -> None:
-    alice.is_active = False
+    User.objects.update(is_active=False)
+    alice.refresh_from_db()
     with pytest.raises(ConstructError) as refusal:
         open_session(alice, HOME)
     assert refusal.value.code is ErrorCode.ACCOUNT_SUSPENDED

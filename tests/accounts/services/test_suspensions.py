@@ -14,12 +14,14 @@ from time_machine import TimeMachineFixture
 
 from accounts.models import Session, Suspension, User
 from accounts.services import (
+    Grant,
     delete_user,
     end_suspensions,
     lift_suspension,
     live_sessions,
     open_session,
     resume_session,
+    resume_sessions,
     suspend_user,
     suspended_users,
 )
@@ -103,6 +105,22 @@ class TestItsEnd:
         assert open_session(User.objects.get(pk=alice.pk), HOME)
         assert live_sessions([grant.session_id])
         assert Suspension.objects.get().ended_at == NOON + HOUR
+
+    def test_it_is_over_for_every_device_of_the_same_moment(
+        self, alice: User, time_machine: TimeMachineFixture
+    ) -> None:
+        time_machine.move_to(NOON, tick=False)
+        grants = [open_session(alice, HOME) for _ in range(3)]
+        suspend(alice.pk, ends_at=NOON + HOUR)
+        time_machine.shift(HOUR)
+        answers = resume_sessions([(grant.token, HOME) for grant in grants])
+        assert [type(each) for each in answers] == [Grant] * 3
+
+    def test_who_was_read_before_it_was_lifted_is_let_in(self, alice: User) -> None:
+        suspend(alice.pk)
+        read = User.objects.get(pk=alice.pk)
+        lift_suspension(alice.pk)
+        assert open_session(read, HOME)
 
     def test_housekeeping_ends_those_whose_end_has_come(
         self, alice: User, time_machine: TimeMachineFixture
