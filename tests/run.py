@@ -2,9 +2,9 @@
 
 Part 1 runs everything but the live tests, Django being on SQLite and the in-memory
 layer. Part 2 runs what uses the database or the channel layer once more, on PostgreSQL
-and Valkey. Parts 3 and 4 start servers of their own. They wait much of the time, so they
-run beside the other two and each other, and their output comes last; the live tests are
-in both so that neither is much longer than parts 1 and 2.
+and Valkey. Parts 3 and 4 start servers of their own. All wait much of the time, so they
+run beside each other, each in a process; the live tests are in both of the last so that
+none is much longer than the others.
 `DATABASE_URL` and `REDIS_URL` name servers to use, of which the tests take databases of
 their own; servers not named are started here, and stopped at the end, also on a failure,
 on Ctrl-C and on SIGTERM.
@@ -47,27 +47,25 @@ def main(arguments: list[str]) -> int:
             "REDIS_URL": stack.enter_context(empty_redis_database(redis_url)),
         }
         beside = []
-        for title, parts in (
-            ("Part 3 of 4: the live tests on PostgreSQL and Valkey, and load", ["distributed", "load"]),
-            ("Part 4 of 4: faults, and the live tests on SQLite", ["faults", "embedded"]),
+        for title, parts, environment in (
+            ("Part 2 of 4: database and channel layer, on PostgreSQL and Valkey", ["real"], real),
+            (
+                "Part 3 of 4: the live tests on PostgreSQL and Valkey, and load",
+                ["distributed", "load"],
+                plain,
+            ),
+            ("Part 4 of 4: faults, and the live tests on SQLite", ["faults", "embedded"], plain),
         ):
             output = stack.enter_context(NamedTemporaryFile())
-            child = _pytest(parts, arguments, plain, output)
+            child = _pytest(parts, arguments, environment, output)
             stack.callback(_end, child)
             beside.append((title, child, Path(output.name)))
         children = [child for _, child, _ in beside]
         with _signals_left_to(*children):
-            codes = []
-            for title, part, environment in (
-                ("Part 1 of 4: all but the live tests, on SQLite and the in-memory layer", "plain", plain),
-                ("Part 2 of 4: database and channel layer, on PostgreSQL and Valkey", "real", real),
-            ):
-                print(title, flush=True)
-                child = _pytest([part], arguments, environment)
-                with _signals_left_to(child, *children):
-                    codes.append(child.wait())
-                if codes[-1] == pytest.ExitCode.INTERRUPTED:
-                    break
+            print("Part 1 of 4: all but the live tests, on SQLite and the in-memory layer", flush=True)
+            child = _pytest(["plain"], arguments, plain)
+            with _signals_left_to(child, *children):
+                codes = [child.wait()]
             for title, child, written in beside:
                 print(title, flush=True)
                 _show(written, child)

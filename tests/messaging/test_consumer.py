@@ -573,7 +573,7 @@ async def _emptied(node: Node, recipient: messages.RegisterSuccess) -> None:
 class TestRegistrationModes:
     async def test_an_invite_code_travels_in_the_registration(self, client: Client, amounts: Amounts) -> None:
         amounts(registration="invite")
-        code = await run_in_database_thread(accounts.make_invite, 1, timedelta(days=1))
+        code = (await run_in_database_thread(accounts.make_invite, 1, timedelta(days=1))).code
         assert await client.error_of(register_request("alice")) == "INVITE_REQUIRED"
         request = msgspec.structs.replace(register_request("alice"), invite_code=code)
         assert isinstance(await client.request(request), messages.RegisterSuccess)
