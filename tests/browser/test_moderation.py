@@ -155,7 +155,7 @@ async def test_a_moderator_suspends_and_lifts_and_ends_a_report(
     run_in_another_process(backing, "from tests.browser.month import store_figures; store_figures()")
     await _open(page, "Dashboard")
     await page.wait_for_url("**/admin/")
-    await expect(page.get_by_text("Messages relayed")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Messages relayed")).to_be_visible()
     await screenshot(page, "desk-start")
 
 

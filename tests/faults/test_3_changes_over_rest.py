@@ -23,6 +23,7 @@ END_S = 10.0
 SLACK = 3
 EXPIRED = {"type": "sessionExpired"}
 UNAUTHENTICATED = 4401
+SUSPENDED = 4403
 
 Change = Callable[[Server, Person], Awaitable[None]]
 
@@ -63,15 +64,20 @@ CHANGES: tuple[Change, ...] = (
 )
 
 
-def switch_off(nodes: Nodes, staff: Person, person: Person) -> None:
-    """As staff do it in the admin: the form without its tick at "active"."""
-    form = {"display_name": "Off", "bio": "", "avatar_url": ""}
-    page = admin_of(nodes, staff).post(f"/admin/accounts/user/{person.user_id}/change/", form)
-    assert "was changed successfully" in page
+def suspend(nodes: Nodes, staff: Person, person: Person) -> None:
+    """As staff do it in the admin."""
+    form = {"days": "", "public_reason": "Spam.", "reason": "ticket 7"}
+    page = admin_of(nodes, staff).post(f"/admin/accounts/user/act/suspend/?ids={person.user_id}", form)
+    assert "Suspend: done for 1 of 1." in page
 
 
 async def assert_ends(socket: Dialogue) -> None:
     assert await socket.ending(SLACK * END_S) == ([EXPIRED], UNAUTHENTICATED)
+
+
+async def assert_suspended(socket: Dialogue) -> None:
+    (error,), code = await socket.ending(SLACK * END_S)
+    assert (error["payload"]["code"], code) == ("ACCOUNT_SUSPENDED", SUSPENDED)
 
 
 async def test_sockets_of_another_process_end_in_time(cluster: Cluster, valkey: RedisServer) -> None:
@@ -79,15 +85,15 @@ async def test_sockets_of_another_process_end_in_time(cluster: Cluster, valkey: 
     nodes = Nodes(cluster.factory.backing, here, there, cluster.factory.private)
     async with Sockets(there, nodes.private) as sockets:
         people = [await sockets.register() for _ in CHANGES]
-        switched_off, off = await sockets.register()
+        suspended, spammer = await sockets.register()
         bystander, staff = await sockets.register()
         async with away(valkey.kill, valkey.start):
             begin = time.monotonic()
             for change, (_, person) in zip(CHANGES, people, strict=True):
                 await change(here, person)
-            await asyncio.to_thread(switch_off, nodes, staff, off)
+            await asyncio.to_thread(suspend, nodes, staff, spammer)
             changed_s = time.monotonic() - begin
-            await asyncio.gather(assert_ends(switched_off), *(assert_ends(each) for each, _ in people))
+            await asyncio.gather(assert_suspended(suspended), *(assert_ends(each) for each, _ in people))
             assert time.monotonic() - begin - changed_s < SLACK * END_S
             assert (await bystander.ask("searchUsers", {"query": "nobody"}))["type"] == "searchResults"
 

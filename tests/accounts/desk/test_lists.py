@@ -187,6 +187,7 @@ def counts_without_a_bound(statement: str) -> bool:
     return bool(COUNT.search(others)) and not (BOUND.search(others) or OF_ONE.search(others))
 
 
+@pytest.mark.timeout(600)  # it fills seven tables, beside the other parts of the tests
 def test_lists_and_pages_ask_as_often_among_ten_thousand(root: Client) -> None:
     fill(0, FEW)
     # Content types are looked up once in a process.
