@@ -926,7 +926,7 @@ class TestHeartbeat:
     async def test_messages_that_nobody_confirms_close_the_connection(
         self, rows: ModelRows, amounts: Amounts
     ) -> None:
-        amounts(heartbeat_s=0.01, pong_s=1000.0, stall_s=0.05)
+        amounts(heartbeat_s=1000.0, pong_s=1000.0, stall_s=0.05)
         connection, socket = await begun(rows)
         socket.on_close = connection.detach
         connection.offer(*rows.store(FRAMES[0]))
