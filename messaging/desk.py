@@ -44,7 +44,7 @@ def _mailbox(user_id: UUID) -> Panel:
     return Panel("Mailbox", ("Messages that wait", "Bytes", "Oldest"), rows)
 
 
-def _export(actor: Actor, user_id: UUID, reason: str) -> HttpResponse:
+def _export(actor: Actor, user_id: UUID, *, reason: str) -> HttpResponse:
     check_may_touch(actor, user_id, Action.EXPORT_USER)
     exported = export_user(user_id, is_for_owner=False)
     note_done(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
@@ -66,7 +66,7 @@ def register() -> None:
             "Clear the mailbox",
             "The messages that wait for the account are dropped, and are not delivered if they are sent again.",
             May.CLEAR_MAILBOX,
-            lambda actor, user_id, data: clear_mailbox(actor, user_id, reason=data["reason"]),
+            clear_mailbox,
         )
     )
     register_act(
@@ -75,7 +75,7 @@ def register() -> None:
             "Export the data",
             "Everything that is stored about the account, as JSON, without addresses.",
             May.EXPORT_USER,
-            lambda actor, user_id, data: _export(actor, user_id, data["reason"]),
+            _export,
             is_for_many=False,
             gives_file=True,
         )

@@ -71,7 +71,7 @@ class SuspensionForm(ReasonForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        days = cleaned.get("days")
+        days = cleaned.pop("days", "")
         return {**cleaned, "ends_at": timezone.now() + timedelta(days=int(days)) if days else None}
 
 

@@ -57,7 +57,7 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
 
 def _file(act: UserAct, request: HttpRequest, user: User, data: dict[str, object]) -> HttpResponse:
     try:
-        return cast("HttpResponse", act.perform(actor_of(request), user.pk, data))
+        return cast("HttpResponse", act.perform(actor_of(request), user.pk, **data))
     except ConstructError as error:
         messages.error(request, f"{user.username}: {refusal_text(error)}")
     return HttpResponseRedirect(_afterwards([user]))
@@ -82,7 +82,7 @@ def _perform(act: UserAct, actor: Actor, users: Iterable[User], data: dict[str, 
     refusals = []
     for user in users:
         try:
-            act.perform(actor, user.pk, data)
+            act.perform(actor, user.pk, **data)
         except ConstructError as error:
             refusals.append(f"{user.username}: {refusal_text(error)}")
     return refusals
@@ -202,13 +202,7 @@ def register() -> None:
             "The account's sockets close at once, and it cannot be used until the end or until the suspension is "
             "lifted. Its sessions and its waiting messages stay.",
             May.SUSPEND_USER,
-            lambda actor, user_id, data: acts.suspend(
-                actor,
-                user_id,
-                reason=data["reason"],
-                public_reason=data["public_reason"],
-                ends_at=data["ends_at"],
-            ),
+            acts.suspend,
             SuspensionForm,
         ),
         UserAct(
@@ -216,7 +210,7 @@ def register() -> None:
             "Lift the suspension",
             "The account can be used again; its sessions go on.",
             May.SUSPEND_USER,
-            lambda actor, user_id, data: acts.lift_suspension(actor, user_id, reason=data["reason"]),
+            acts.lift_suspension,
             suits=lambda user: not user.is_active,
         ),
         UserAct(
@@ -224,21 +218,21 @@ def register() -> None:
             "Revoke all sessions",
             "Every client has to log in again.",
             May.REVOKE_SESSIONS,
-            lambda actor, user_id, data: acts.revoke_sessions(actor, user_id, reason=data["reason"]),
+            acts.revoke_sessions,
         ),
         UserAct(
             "require-password-reset",
             "Force a password reset",
             "All sessions end, and logins are refused until a reset code is redeemed, which an operator makes.",
             May.REQUIRE_PASSWORD_RESET,
-            lambda actor, user_id, data: acts.require_password_reset(actor, user_id, reason=data["reason"]),
+            acts.require_password_reset,
         ),
         UserAct(
             "rename",
             "Rename",
             "For an offensive name. The former one rests, so that nobody else takes it.",
             May.RENAME_USER,
-            lambda actor, user_id, data: acts.rename(actor, user_id, data["username"], reason=data["reason"]),
+            acts.rename,
             RenamingForm,
             is_for_many=False,
         ),
@@ -247,11 +241,8 @@ def register() -> None:
             "Edit the profile",
             "By the rules of the owner's own changes. What stays empty becomes empty.",
             May.RENAME_USER,
-            lambda actor, user_id, data: acts.edit_profile(
-                actor,
-                user_id,
-                {name: value for name, value in data.items() if name != "reason"},
-                reason=data["reason"],
+            lambda actor, user_id, *, reason, **changes: acts.edit_profile(
+                actor, user_id, changes, reason=reason
             ),
             ProfileForm,
             is_for_many=False,
@@ -261,7 +252,7 @@ def register() -> None:
             "Hide from searches",
             "Searches do not find the account, and its owner cannot change that.",
             May.HIDE_USER,
-            lambda actor, user_id, data: acts.hide_from_search(actor, user_id, reason=data["reason"]),
+            acts.hide_from_search,
             suits=lambda user: not user.is_hidden,
         ),
         UserAct(
@@ -269,7 +260,7 @@ def register() -> None:
             "Show in searches",
             "The account's owner may let searches find it again.",
             May.HIDE_USER,
-            lambda actor, user_id, data: acts.show_in_search(actor, user_id, reason=data["reason"]),
+            acts.show_in_search,
             suits=lambda user: user.is_hidden,
         ),
         UserAct(
@@ -277,7 +268,7 @@ def register() -> None:
             "Approve",
             "A new account may send and be found.",
             May.APPROVE_USER,
-            lambda actor, user_id, data: acts.approve(actor, user_id, reason=data["reason"]),
+            acts.approve,
             ApprovalForm,
             suits=lambda user: not user.is_approved,
         ),
@@ -286,7 +277,7 @@ def register() -> None:
             "Refuse",
             "A new account that waits for approval is deleted.",
             May.APPROVE_USER,
-            lambda actor, user_id, data: acts.refuse(actor, user_id, reason=data["reason"]),
+            acts.refuse,
             suits=lambda user: not user.is_approved,
         ),
         UserAct(
@@ -294,9 +285,7 @@ def register() -> None:
             "Set the message limit",
             "How many messages the account may send in an hour. It holds at once, also for open sockets.",
             May.SET_LIMITS,
-            lambda actor, user_id, data: acts.set_limits(
-                actor, user_id, data["messages_per_hour"], reason=data["reason"]
-            ),
+            acts.set_limits,
             LimitsForm,
             is_for_many=False,
         ),
@@ -305,7 +294,7 @@ def register() -> None:
             "Write a note",
             "For the staff. It goes with the account.",
             May.ADD_NOTE,
-            lambda actor, user_id, data: acts.add_note(actor, user_id, data["text"]),
+            acts.add_note,
             NoteForm,
             is_for_many=False,
         ),
@@ -314,7 +303,7 @@ def register() -> None:
             "Delete",
             "The account goes for good, with its sessions, keys and waiting messages. Its name rests.",
             May.DELETE_USER,
-            lambda actor, user_id, data: acts.delete(actor, user_id, reason=data["reason"]),
+            acts.delete,
         ),
     ):
         register_act(act)

@@ -6,14 +6,13 @@ The pages stand in :mod:`accounts.desk.pages`; what apps above accounts know of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django import forms
 
-from accounts.audit.chain import Actor
 from accounts.desk.forms import ReasonForm
 from accounts.models import User
 
@@ -59,8 +58,8 @@ class UserAct:
     explanation: str
     """What it does and to whom, above the form."""
     permission: str
-    perform: Callable[[Actor, UUID, Mapping[str, Any]], object]
-    """With the form's data. Raises ``ConstructError``."""
+    perform: Callable[..., object]
+    """Takes the actor, the user's id and the form's data by their names. Raises ``ConstructError``."""
     form: type[forms.Form] = ReasonForm
     is_for_many: bool = True
     """It can be done to several accounts at once."""

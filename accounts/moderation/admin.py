@@ -20,9 +20,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from accounts.audit.chain import Actor
-from accounts.audit.models import REASON_CHARS
-from accounts.desk.lists import of_user
+from accounts.desk.forms import ReasonForm
+from accounts.desk.lists import actor_of, of_user
 from accounts.desk.permissions import May
 from accounts.models import Suspension, User
 from accounts.moderation import acts
@@ -87,14 +86,8 @@ class RepeatsFilter(admin.SimpleListFilter):
         yield from others
 
 
-class ReasonForm(forms.Form):
+class CaseForm(ReasonForm):
     """What every act asks for."""
-
-    reason = forms.CharField(
-        max_length=REASON_CHARS,
-        widget=UnfoldAdminTextareaWidget({"rows": 3}),
-        help_text="For the audit; staff alone read it.",
-    )
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,7 +98,7 @@ class ReasonForm(forms.Form):
         return {"reason": self.cleaned_data["reason"]}
 
 
-class ResolveForm(ReasonForm):
+class ResolveForm(CaseForm):
     suspension = forms.ChoiceField(
         required=False, widget=UnfoldAdminSelectWidget, help_text="If the account was suspended for it."
     )
@@ -121,7 +114,7 @@ class ResolveForm(ReasonForm):
         return {**super().asked(), "suspension_id": UUID(chosen) if chosen else None}
 
 
-class MergeForm(ReasonForm):
+class MergeForm(CaseForm):
     into = forms.ChoiceField(
         label="Case", widget=UnfoldAdminSelectWidget, help_text="This report becomes a repeat of it."
     )
@@ -139,7 +132,7 @@ def _offer(form: forms.Form, name: str, choices: list[tuple[str, str]]) -> None:
     cast("forms.ChoiceField", form.fields[name]).choices = choices
 
 
-class NoteForm(ReasonForm):
+class NoteForm(CaseForm):
     note = forms.CharField(
         max_length=NOTE_CHARS, required=False, widget=UnfoldAdminTextareaWidget({"rows": 6})
     )
@@ -161,7 +154,7 @@ class Act:
     does: Callable[..., None]
     states: tuple[str, ...]
     """In which it is offered; the act itself judges again."""
-    form: type[ReasonForm] = ReasonForm
+    form: type[CaseForm] = CaseForm
 
 
 ACTS: dict[str, Act] = {
@@ -263,11 +256,10 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         }
         return TemplateResponse(request, "moderation/act.html", told)
 
-    def _is_done(self, request: HttpRequest, act: Act, form: ReasonForm) -> bool:
+    def _is_done(self, request: HttpRequest, act: Act, form: CaseForm) -> bool:
         """Whether the act was done; where it was refused, the form says why."""
-        actor = Actor.staff(cast("User", request.user).pk)
         try:
-            act.does(actor, form.report.pk, **form.asked())
+            act.does(actor_of(request), form.report.pk, **form.asked())
         except ConstructError as error:
             for name, sentences in (error.fields or {}).items():
                 form.add_error(name if name in form.fields else None, list(sentences))

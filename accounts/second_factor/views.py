@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
 import segno
@@ -45,7 +46,7 @@ class CodeForm(forms.Form):
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
-class _CodeView(RedirectURLMixin, CodeFormView):
+class _CodeView(ABC, RedirectURLMixin, CodeFormView):
     """Takes one code. Who did not give the password is sent to do that."""
 
     form_class = CodeForm
@@ -67,9 +68,9 @@ class _CodeView(RedirectURLMixin, CodeFormView):
     def user(self) -> User:
         return cast("User", self.request.user)
 
+    @abstractmethod
     def take(self, code: str) -> HttpResponse:
         """What follows a right code. Raises :class:`~accounts.second_factor.services.WrongCode`."""
-        raise NotImplementedError
 
     def form_valid(self, form: CodeForm) -> HttpResponse:
         try:
