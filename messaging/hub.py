@@ -20,6 +20,8 @@ from channels.layers import BaseChannelLayer
 from django.conf import settings
 
 from accounts import services as accounts
+from accounts.policy import Account
+from accounts.services import SessionIdentity
 from construct_site import events
 from construct_site.batching import Batcher
 from construct_site.database import run_in_database_thread
@@ -72,6 +74,7 @@ class Hub:
         self._ring_layer = ring_layer
         self._rung_rows = RungRows(mailbox.confirm)
         self._has_waiting = Batcher(self._who_has_waiting, most=_SWEEP_USERS)
+        self._has_become = Batcher(_what_became, most=_SWEEP_USERS)
         self._channel: str | None = None
         self._channel_opening = asyncio.Lock()
         self._sweeper: asyncio.Task[None] | None = None
@@ -134,6 +137,15 @@ class Hub:
         present.append(connection)
         if self._subscriptions is not None:
             await self._subscriptions.join(connection.user_id)
+
+    async def check(self, connection: Connection) -> None:
+        """Learn what no event told the connection, since it was committed before :meth:`attach`.
+
+        Raises ``ConstructError``, as :func:`accounts.services.check_sessions` tells it, if the session
+        has ended or the account is suspended, and ``django.db.Error``.
+        """
+        before = connection.account
+        _take_account(connection, before, await self._has_become.call(_session_of(connection)))
 
     def detach(self, connection: Connection) -> None:
         """Route to it no more. What it did not confirm waits for the next connection."""
@@ -346,29 +358,13 @@ class Hub:
     async def _compare_with_sessions(self, users: Sequence[UUID]) -> None:
         connections = [connection for user in users for connection in self._connections.get(user, ())]
         known = [connection.account for connection in connections]
-        sessions = {connection.session_id for connection in connections}
-        live = await run_in_database_thread(accounts.live_sessions, sessions)
-        dead = []
-        for connection, before in zip(connections, known, strict=True):
-            account = live.get(connection.session_id)
-            if account is None:
-                dead.append(connection)
-            # What an event brought meanwhile is newer than what was read, or the next sweep reads it.
-            elif account != before and connection.account is before:
-                connection.account = account
-        if dead:
-            await self._end_dead_sessions(dead)
-
-    async def _end_dead_sessions(self, dead: Sequence[Connection]) -> None:
-        suspended = await run_in_database_thread(
-            accounts.suspended_users, {connection.user_id for connection in dead}
-        )
-        for connection in dead:
-            if not connection.is_attached:
-                continue
-            if text := suspended.get(connection.user_id):
-                connection.suspend(text)
-            else:
+        found = await _what_became([_session_of(connection) for connection in connections])
+        for connection, before, account in zip(connections, known, found, strict=True):
+            if not isinstance(account, ConstructError):
+                _take_account(connection, before, account)
+            elif connection.is_attached and account.code is ErrorCode.ACCOUNT_SUSPENDED:
+                connection.suspend(account.text)
+            elif connection.is_attached:
                 connection.expire()
 
     async def _look_where_more_waits(self, users: Sequence[UUID]) -> None:
@@ -409,6 +405,20 @@ class Hub:
     def _change_account(self, user_id: UUID, **changes: Any) -> None:
         for connection in self._connections.get(user_id, ()):
             connection.account = msgspec.structs.replace(connection.account, **changes)
+
+
+async def _what_became(sessions: Sequence[SessionIdentity]) -> list[Account | ConstructError]:
+    return await run_in_database_thread(accounts.check_sessions, sessions)
+
+
+def _session_of(connection: Connection) -> SessionIdentity:
+    return SessionIdentity(connection.user_id, connection.session_id)
+
+
+def _take_account(connection: Connection, before: Account, read: Account) -> None:
+    # What an event brought meanwhile is newer than what was read, or the next sweep reads it.
+    if read != before and connection.account is before:
+        connection.account = read
 
 
 def batched(users: Sequence[UUID], size: int) -> Iterator[list[UUID]]:

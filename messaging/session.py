@@ -40,8 +40,8 @@ class SocketSession:
     async def enter(self, identity: Identity) -> None:
         """Become `identity`: the former one leaves all routing, the new one is routed.
 
-        Nothing is delivered before :meth:`begin_delivery`. Raises
-        ``ConstructError(TOO_MANY_CONNECTIONS)``; then nothing has changed.
+        Nothing is delivered before :meth:`begin_delivery`. Raises ``ConstructError``:
+        TOO_MANY_CONNECTIONS, and as :meth:`Hub.check`; then nothing has changed.
         """
         is_same_user = self._connection is not None and self._connection.user_id == identity.user_id
         if not is_same_user:
@@ -49,6 +49,7 @@ class SocketSession:
         connection = Connection(identity, self._socket, self.node.hub)
         try:
             await self.node.hub.attach(connection)
+            await self.node.hub.check(connection)
         except BaseException:
             self.node.hub.detach(connection)
             raise

@@ -27,7 +27,7 @@ from accounts.peers import Peer
 from accounts.policy import Account, LogInFacts
 from accounts.services import addresses
 from accounts.services.credentials import address_digest
-from accounts.services.suspensions import find_suspension
+from accounts.services.suspensions import find_suspension, suspended_users
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
 from construct_site.events import SessionsEnded, send_on_commit
 
@@ -108,8 +108,12 @@ def _end_the_oldest(user: User, now: datetime) -> None:
     """What walks through a user's sessions has an end, however often somebody logs in."""
     live = Session.objects.filter(user=user, revoked_at=None, expires_at__gt=now)
     newest_first = live.order_by("-last_used_at", "-created_at", "pk").values_list("pk", flat=True)
-    if surplus := list(newest_first[settings.CONSTRUCT.sessions_per_user :]):
-        revoke_sessions(user.pk, surplus)
+    surplus = list(newest_first[settings.CONSTRUCT.sessions_per_user :])
+    if not surplus:
+        return
+    # The account may be held here, and whoever holds one of these may want it: such a one is left to the next login.
+    free = Session.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=surplus)
+    revoke_sessions(user.pk, list(free.values_list("pk", flat=True)))
 
 
 def resume_session(token: str, peer: Peer) -> Grant:
@@ -321,6 +325,22 @@ def live_sessions(session_ids: Collection[UUID]) -> dict[UUID, Account]:
     )
     known = ("user_id", "user__created_at", "user__is_approved", "user__messages_per_hour")
     return {session_id: Account(*facts) for session_id, *facts in live.values_list("pk", *known)}
+
+
+def check_sessions(sessions: Sequence[SessionIdentity]) -> list[Account | ConstructError]:
+    """What has become of these sessions, in their order: of one whose sockets may stay, what policies know of its user.
+
+    In the place of another stands why they may not: ACCOUNT_SUSPENDED as the owner is told it, or
+    :class:`SessionHasEnded`. One query, and two more where any may not.
+    """
+    live = live_sessions([each.session_id for each in sessions])
+    dead = {each.user_id for each in sessions if each.session_id not in live}
+    suspended = suspended_users(dead) if dead else {}
+    return [live.get(each.session_id) or _end_of(suspended.get(each.user_id)) for each in sessions]
+
+
+def _end_of(suspension: str | None) -> ConstructError:
+    return ConstructError(ErrorCode.ACCOUNT_SUSPENDED, suspension) if suspension else SessionHasEnded()
 
 
 def count_seen_on(day: date) -> int:

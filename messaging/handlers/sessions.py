@@ -6,7 +6,7 @@ import asyncio
 from typing import TypeVar
 
 from accounts import authentication
-from accounts.services import Grant
+from accounts.services import Grant, SessionHasEnded
 from construct_site.errors import SessionExpired
 from keys.registration import register as register_account
 from messaging.connection import Identity
@@ -37,9 +37,9 @@ async def connect(
 ) -> messages.ConnectSuccess | messages.SessionExpired:
     try:
         grant = await authentication.resume(payload.session_token, socket.peer)
-    except SessionExpired:
+        await socket.enter(_identity(grant, payload.receipts))
+    except (SessionExpired, SessionHasEnded):
         return messages.SessionExpired()
-    await socket.enter(_identity(grant, payload.receipts))
     return messages.ConnectSuccess(
         user_id=str(grant.user_id),
         username=grant.username,
@@ -64,7 +64,7 @@ async def _enter(socket: SocketSession, grant: Grant, receipts: bool, success: t
     try:
         await socket.enter(_identity(grant, receipts))
     except BaseException:
-        # Too many connections, or too late: nobody learnt the token, so the session must not live on.
+        # Nobody learnt the token, so the session must not live on.
         await asyncio.shield(authentication.log_out(grant.token))
         raise
     return success(

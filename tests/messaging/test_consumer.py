@@ -14,9 +14,10 @@ import pytest
 
 from accounts import services as accounts
 from accounts.models import Session
-from accounts.services import revoke_sessions
+from accounts.services import revoke_sessions, suspend_user
 from construct_site.database import run_in_database_thread
 from keys import services as keys_services
+from messaging.connection import Connection
 from messaging.mailbox.letters import Outcome
 from messaging.node import Node
 from messaging.protocol import messages
@@ -472,8 +473,70 @@ class TestTrouble:
         await asyncio.gather(second.app, return_exceptions=True)
         resume.set()
         await asyncio.wait_for(entered.wait(), PATIENCE_S)
-        await turns(20)
-        assert node.hub.connections == 0
+        await until(lambda: not node.hub.connections)
+
+
+@pytest.fixture
+def before_routing(monkeypatch: pytest.MonkeyPatch, node: Node) -> Callable[[Callable[[], object]], None]:
+    """Has something be done while a socket logs in: after its session was found, before events reach it."""
+    attach = node.hub.attach
+
+    def do(change: Callable[[], object]) -> None:
+        async def attach_after(connection: Connection) -> None:
+            await run_in_database_thread(change)
+            await attach(connection)
+
+        monkeypatch.setattr(node.hub, "attach", attach_after)
+
+    return do
+
+
+class TestChangesDuringALogin:
+    """What was committed before events reach the socket, it learns before its answer."""
+
+    async def test_a_suspension(
+        self, make_client: MakeClient, node: Node, before_routing: Callable[[Callable[[], object]], None]
+    ) -> None:
+        first, client = await make_client(), await make_client()
+        alice = await first.register("alice")
+        user_id = UUID(alice.user_id)
+        before_routing(lambda: suspend_user(user_id, public_reason="Spam.", internal_reason="", ends_at=None))
+        for request in (messages.Connect(session_token=alice.session_token), login_request("alice")):
+            reply = await client.request(request)
+            assert isinstance(reply, Error)
+            assert (reply.code, reply.message) == (
+                "ACCOUNT_SUSPENDED",
+                "This account is suspended. Reason: Spam.",
+            )
+            await run_in_database_thread(accounts.lift_suspension, user_id)
+        assert not node.hub.is_here(user_id)
+        # The login's own session, whose token nobody learnt, has ended.
+        assert await run_in_database_thread(_live_sessions, user_id) == 1
+        assert await client.error_of(messages.SearchUsers(query="al")) == "AUTH_REQUIRED"
+
+    async def test_the_end_of_the_session(
+        self, make_client: MakeClient, before_routing: Callable[[Callable[[], object]], None]
+    ) -> None:
+        first, client = await make_client(), await make_client()
+        alice = await first.register("alice")
+        before_routing(lambda: revoke_sessions(UUID(alice.user_id)))
+        assert await client.request(messages.Connect(session_token=alice.session_token)) == EXPIRED
+        assert await client.error_of(login_request("alice")) == "AUTH_REQUIRED"
+        assert await client.error_of(messages.SearchUsers(query="al")) == "AUTH_REQUIRED"
+
+    async def test_another_limit(
+        self, make_client: MakeClient, before_routing: Callable[[Callable[[], object]], None]
+    ) -> None:
+        first, client = await make_client(), await make_client()
+        alice = await first.register("alice")
+        await first.end()
+        user_id = UUID(alice.user_id)
+        before_routing(lambda: accounts.set_limits(user_id, 0))
+        success = await client.request(messages.Connect(session_token=alice.session_token))
+        assert isinstance(success, messages.ConnectSuccess)
+        reply = await client.request(chat_message(user_id, user_id))
+        assert isinstance(reply, Error)
+        assert reply.message == "This account may not send messages."
 
 
 class TestDelivery:

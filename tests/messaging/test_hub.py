@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from accounts.models import User
 from accounts.peers import Peer
 from accounts.policy import Account
-from accounts.services import live_sessions, open_session, suspend_user
+from accounts.services import SessionIdentity, check_sessions, open_session, suspend_user
 from construct_site.database import run_in_database_thread
 from construct_site.errors import CloseCode, ConstructError, ErrorCode
 from construct_site.events import (
@@ -517,14 +517,16 @@ class TestSweep:
         await hub.sweep()
         assert phone.connection.account.messages_per_hour == 50
 
-        def read_and_then_an_event_comes(sessions: Collection[UUID]) -> dict[UUID, Account]:
-            read = live_sessions(sessions)
+        def read_and_then_an_event_comes(
+            sessions: Sequence[SessionIdentity],
+        ) -> list[Account | ConstructError]:
+            read = check_sessions(sessions)
             phone.connection.account = msgspec.structs.replace(grant.account, messages_per_hour=70)
             return read
 
         await run_in_database_thread(limit, messages_per_hour=60)
         with monkeypatch.context() as patched:
-            patched.setattr("messaging.hub.accounts.live_sessions", read_and_then_an_event_comes)
+            patched.setattr("messaging.hub.accounts.check_sessions", read_and_then_an_event_comes)
             await hub.sweep()
         assert phone.connection.account.messages_per_hour == 70
         await hub.sweep()

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from threading import Barrier
+from threading import Barrier, Thread
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
+from pytest_django import Settings
 
 from accounts.models import FormerName, Session, User
 from accounts.services import (
@@ -33,10 +35,12 @@ from accounts.services import (
     update_account,
     update_profile,
 )
+from accounts.services.lifecycle import change_access
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.events import Event, SessionsEnded
 from tests.accounts.conftest import AWAY, HOME
+from tests.messaging.doubles import PATIENCE_S
 from tests.messaging.mailbox.conftest import run_at_once
 
 in_one_thread = pytest.mark.django_db
@@ -204,3 +208,34 @@ def test_of_sessions_that_end_all_others_at_once_one_stays(alice: User) -> None:
     run_at_once(*(partial(end_the_others, each) for each in sessions))
     assert len(winners) == 1
     assert live_sessions(sessions).keys() == set(winners)
+
+
+@in_threads
+def test_a_login_at_the_cap_does_not_wait_for_who_ends_the_sessions(settings: Settings) -> None:
+    settings.CONSTRUCT = replace(settings.CONSTRUCT, sessions_per_user=1)
+    alice = User.objects.create_user("alice")
+    ended = open_session(alice, HOME).session_id
+    refusals: list[Exception] = []
+
+    def log_in() -> None:
+        try:
+            with transaction.atomic():
+                open_session(User.objects.select_for_update(no_key=True).get(pk=alice.pk), HOME)
+        except Error as error:
+            refusals.append(error)
+        finally:
+            connection.close()
+
+    login = Thread(target=log_in)
+
+    def hold_the_account_after_the_login() -> None:
+        login.start()
+        if connection.vendor == "postgresql":
+            login.join(PATIENCE_S)
+            assert not login.is_alive()
+        User.objects.filter(pk=alice.pk).update(password="argon2$other")
+
+    change_access(alice.pk, hold_the_account_after_the_login)
+    login.join()
+    assert refusals == []
+    assert live_sessions([ended]) == {}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
 import time_machine
 from hypothesis import HealthCheck, given
@@ -20,8 +21,10 @@ from accounts.models import Session, User
 from accounts.peers import UNKNOWN, Peer
 from accounts.services import (
     Grant,
+    SessionHasEnded,
     SessionIdentity,
     address_is_known,
+    check_sessions,
     count_seen_on,
     end_session,
     list_sessions,
@@ -30,6 +33,7 @@ from accounts.services import (
     resume_session,
     resume_sessions,
     revoke_sessions,
+    suspend_user,
 )
 from construct_site.database import run_in_database_thread
 from construct_site.errors import ConstructError, ErrorCode, SessionExpired
@@ -279,6 +283,28 @@ def test_batches_that_name_the_same_people_in_another_order_do_not_wait_for_each
         run_at_once(*(lambda order=order: resumed.extend(resume_sessions(order)) for order in orders))
     assert len(resumed) == 10 * 2 * 10
     assert all(isinstance(each, Grant) for each in resumed)
+
+
+@in_one_thread
+def test_what_became_of_sessions_is_told_of_all_at_once(
+    alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    bob, carol = (User.objects.create_user(name) for name in ("bob", "carol"))
+    live, ended, suspended = (open_session(user, HOME) for user in (alice, bob, carol))
+    revoke_sessions(bob.pk)
+    suspend_user(carol.pk, public_reason="Spam.", internal_reason="", ends_at=None)
+    User.objects.filter(pk=alice.pk).update(messages_per_hour=50)
+    asked = [SessionIdentity(each.user_id, each.session_id) for each in (live, ended, suspended)]
+    with django_assert_num_queries(1):
+        assert check_sessions(asked[:1]) == [msgspec.structs.replace(live.account, messages_per_hour=50)]
+    with django_assert_num_queries(3):
+        _, of_bob, of_carol = check_sessions(asked)
+    assert isinstance(of_bob, SessionHasEnded)
+    assert isinstance(of_carol, ConstructError)
+    assert (of_carol.code, of_carol.text) == (
+        ErrorCode.ACCOUNT_SUSPENDED,
+        "This account is suspended. Reason: Spam.",
+    )
 
 
 @in_one_thread
