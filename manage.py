@@ -10,7 +10,7 @@ def main() -> None:
     os.umask(0o077)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "construct_site.settings")
     if sys.argv[1:2] == ["serve"]:
-        # Before Django loads its apps: one of them imports Daphne, which takes the reactor that it finds.
+        # Before anything imports Daphne, which takes the reactor that it finds.
         from construct_site.server import reactor
 
         reactor.install()

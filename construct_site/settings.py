@@ -21,7 +21,7 @@ ALLOWED_HOSTS = list(CONSTRUCT.hosts) or (
 
 INSTALLED_APPS = [
     # First, so that `runserver` is Daphne's.
-    "daphne",
+    "construct_site.daphne_config.DaphneConfig",
     "construct_site",
     "construct_site.metrics",
     "accounts",
