@@ -10,7 +10,7 @@ Sessions are locked before the account and the audit's end last (see
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -26,6 +26,9 @@ from accounts.services import Credentials, NewResetCode
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ConstructError, ErrorCode
 
+NAMED_SESSIONS = 4
+"""Sessions that one entry names."""
+
 
 def suspend(
     actor: Actor, user_id: UUID, *, reason: str, public_reason: str = "", ends_at: datetime | None = None
@@ -37,8 +40,12 @@ def suspend(
         suspension = services.suspend_user(
             user_id, public_reason=public_reason, internal_reason=reason, ends_at=ends_at
         )
-        until = f"until {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
-        append(actor, Action.SUSPEND, user_id=user_id, target=until, reason=reason)
+        until = f", until {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
+        replaced = services.replaced_by(suspension)
+        told = (replaced.public_reason if replaced else None, suspension.public_reason)
+        changes = {"public_reason": told} if any(told) else None
+        target = f"{suspension}{until}"
+        append(actor, Action.SUSPEND, user_id=user_id, target=target, reason=reason, changes=changes)
     return suspension
 
 
@@ -56,13 +63,25 @@ def lift_suspension(actor: Actor, user_id: UUID, *, reason: str) -> bool:
 def revoke_sessions(
     actor: Actor, user_id: UUID, *, reason: str, session_ids: Iterable[UUID] | None = None
 ) -> int:
-    """End these sessions of the account, or all. Returns how many ended."""
+    """End these sessions of the account, or all. Returns how many ended; of none of these there is no entry."""
     reason = checked_reason(actor, reason)
+    chosen = None if session_ids is None else list(session_ids)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
-        revoked = services.revoke_sessions(user_id, session_ids)
-        append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=f"{revoked} sessions", reason=reason)
+        revoked = services.revoke_sessions(user_id, chosen)
+        if revoked or chosen is None:
+            target = f"{revoked} sessions{_named(chosen or [])}"
+            append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=target, reason=reason)
     return revoked
+
+
+def _named(session_ids: Sequence[UUID]) -> str:
+    """Their ids, as far as a target has room for them."""
+    if not session_ids:
+        return ""
+    more = len(session_ids) - NAMED_SESSIONS
+    names = ", ".join(str(each) for each in session_ids[:NAMED_SESSIONS])
+    return f": {names}" + (f" and {more} more" if more > 0 else "")
 
 
 def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
