@@ -22,6 +22,7 @@ from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
 from accounts.audit.models import REASON_CHARS, AuditEntry
 from accounts.models import NOTE_CHARS, StaffNote, Suspension, User
+from accounts.second_factor import services as second_factor
 from accounts.services import Credentials, NewResetCode
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ConstructError, ErrorCode
@@ -178,14 +179,27 @@ def make_reset_code(actor: Actor, user_id: UUID, *, reason: str, is_required: bo
     return made
 
 
-def change_password(actor: Actor, current: Credentials, encoded: str, *, reason: str) -> int:
-    """Give the account another password, of this hash. Returns how many of its sessions ended."""
+def change_password(
+    actor: Actor, current: Credentials, encoded: str, *, reason: str, kept: UUID | None = None
+) -> int:
+    """Give the account another password, of this hash; its sessions end, all but `kept`. Returns how many did."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, current.id, Action.CHANGE_PASSWORD)
-        ended = services.replace_password(current, encoded, kept=None)
+        ended = services.replace_password(current, encoded, kept=kept)
         append(actor, Action.CHANGE_PASSWORD, user_id=current.id, reason=reason)
     return ended
+
+
+def remove_second_factor(actor: Actor, user_id: UUID, *, reason: str) -> bool:
+    """Take the account's second factor and its recovery codes away. Whether it had one."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.REMOVE_SECOND_FACTOR)
+        is_removed = second_factor.remove(user_id)
+        if is_removed:
+            append(actor, Action.REMOVE_SECOND_FACTOR, user_id=user_id, reason=reason)
+    return is_removed
 
 
 def create_staff(
@@ -221,12 +235,15 @@ def end_invite(actor: Actor, invite_id: int, *, reason: str) -> bool:
     return is_ended
 
 
-def note_done(
+def announce(
     actor: Actor, action: Action, *, user_id: UUID | None = None, target: str = "", reason: str = ""
 ) -> None:
-    """Append an entry of something that only read, or that was done in transactions of its own."""
+    """Append the entry of what only reads, or is done in transactions of its own: before it begins, for good.
+
+    So nobody has a file that no entry tells of. Outside transactions.
+    """
     reason = checked_reason(actor, reason)
-    with transaction.atomic():
+    with transaction.atomic(durable=True):
         append(actor, action, user_id=user_id, target=target, reason=reason)
 
 
@@ -284,7 +301,9 @@ def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:
     return checked
 
 
-ON_ONESELF = frozenset({Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HIDE_FROM_SEARCH})
+ON_ONESELF = frozenset(
+    {Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HIDE_FROM_SEARCH, Action.CHANGE_PASSWORD}
+)
 """What staff may do to their own account: the rest would let them judge themselves, or lock themselves out."""
 
 

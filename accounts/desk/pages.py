@@ -305,5 +305,13 @@ def register() -> None:
             May.DELETE_USER,
             acts.delete,
         ),
+        UserAct(
+            "remove-second-factor",
+            "Remove the second factor",
+            "With its recovery codes, for who lost them. Where one is required, the next page asks to set another up.",
+            May.REMOVE_SECOND_FACTOR,
+            acts.remove_second_factor,
+            suits=lambda user: user.is_staff or user.is_superuser,
+        ),
     ):
         register_act(act)
