@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django import forms
@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from accounts import services
 from accounts.audit.actions import Action
-from accounts.audit.chain import SYSTEM
+from accounts.audit.chain import SYSTEM, append
 from accounts.audit.models import REASON_CHARS
 from accounts.desk import acts
 from accounts.desk.dashboard import Period
@@ -36,7 +36,6 @@ from accounts.desk.registry import ACTS
 from accounts.folding import fold
 from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
-from accounts.second_factor import services as second_factor
 from construct_site.errors import ConstructError
 
 NEWEST = 1_000
@@ -133,7 +132,6 @@ class UserAdmin(TypedModelAdmin[User]):
         "is_hidden",
         "must_reset_password",
     )
-    actions = ("remove_second_factor",)
     filter_horizontal = ("groups", "user_permissions")
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
@@ -156,17 +154,6 @@ class UserAdmin(TypedModelAdmin[User]):
             if act.is_for_many and request.user.has_perm(act.permission):
                 actions[act.name] = (_opener(act.name), act.name, act.label)
         return actions
-
-    @admin.action(description="Remove second factor", permissions=["remove_second_factor"])
-    def remove_second_factor(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        """Of others alone: who has one's browser for a moment must not take it away."""
-        actor = actor_of(request)
-        others = queryset.exclude(pk=cast("User", request.user).pk)
-        removed = sum(second_factor.remove(actor, user.pk) for user in others)
-        messages.success(request, f"Second factors removed: {removed}.")
-
-    def has_remove_second_factor_permission(self, request: HttpRequest) -> bool:
-        return _is_superuser(request)
 
     # What is shown
 
@@ -379,7 +366,7 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
         held = sorted(group.permissions.values_list("codename", flat=True))
         told = f"{group.name} {done}: {', '.join(held)}"
         target = f"group {group.pk}"
-        acts.note_done(actor_of(request), Action.CHANGE_ROLE, target=target, reason=told[:REASON_CHARS])
+        append(actor_of(request), Action.CHANGE_ROLE, target=target, reason=told[:REASON_CHARS].strip())
 
 
 def _is_superuser(request: HttpRequest) -> bool:

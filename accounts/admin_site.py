@@ -15,7 +15,6 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.forms import AdminOwnPasswordChangeForm
 from unfold.sites import UnfoldAdminSite
 
-from accounts.audit.actions import Action
 from accounts.audit.chain import Actor
 from accounts.authentication import change_password
 from accounts.desk import acts
@@ -49,6 +48,7 @@ class StaffPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc] # unf
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
+            replace = partial(acts.change_password, Actor.staff(self.user.pk), reason="Their own, here.")
             try:
                 async_to_sync(change_password)(
                     self.user.username,
@@ -56,6 +56,7 @@ class StaffPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc] # unf
                     cleaned["new_password1"],
                     self._peer,
                     kept=None,
+                    replace=replace,
                 )
             except ConstructError as error:
                 # The page shows the errors of fields alone.
@@ -65,9 +66,6 @@ class StaffPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc] # unf
 
     def save(self, commit: bool = True) -> User:  # noqa: ARG002 - Django's signature
         self.user.refresh_from_db()
-        acts.note_done(
-            Actor.staff(self.user.pk), Action.CHANGE_PASSWORD, user_id=self.user.pk, reason="Their own, here."
-        )
         return self.user
 
 

@@ -93,8 +93,18 @@ async def write_checked(
     return await run_in_database_thread(write, current)
 
 
-async def change_password(username: str, current: str, new: str, peer: Peer, *, kept: UUID | None) -> int:
+async def change_password(
+    username: str,
+    current: str,
+    new: str,
+    peer: Peer,
+    *,
+    kept: UUID | None,
+    replace: Callable[..., int] = replace_password,
+) -> int:
     """Give the account another password; its sessions end, all but `kept`. Returns how many did.
+
+    `replace` does it, as :func:`~accounts.services.replace_password`.
 
     Raises ``ConstructError``: WEAK_PASSWORD, AUTH_REQUIRED if `kept` has ended meanwhile, and as
     :func:`check_password`. Then nothing has changed.
@@ -102,7 +112,7 @@ async def change_password(username: str, current: str, new: str, peer: Peer, *, 
     check_new_password(new, username)
     credentials = await check_password(username, current, peer)
     encoded = await get_password_hashing().make(new)
-    replacing = partial(replace_password, encoded=encoded, kept=kept)
+    replacing = partial(replace, encoded=encoded, kept=kept)
     return await write_checked(replacing, credentials, username, current, peer)
 
 

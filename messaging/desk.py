@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
-from accounts.desk.acts import check_may_touch, checked_reason, note_done
+from accounts.desk.acts import announce, check_may_touch, checked_reason
 from accounts.desk.pages import shown_time
 from accounts.desk.permissions import May
 from accounts.desk.registry import Panel, UserAct, register_act, register_panel
@@ -46,16 +46,14 @@ def _mailbox(user_id: UUID) -> Panel:
 
 def _export(actor: Actor, user_id: UUID, *, reason: str) -> HttpResponse:
     check_may_touch(actor, user_id, Action.EXPORT_USER)
+    announce(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
     exported = export_user(user_id, is_for_owner=False)
-    note_done(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
     return file_of(json.dumps(exported, indent=2), f"{user_id}.json", "application/json")
 
 
 def _purge(actor: Actor, reason: str) -> str:
-    reason = checked_reason(actor, reason)
-    rows = purge(timezone.now())
-    note_done(actor, Action.PURGE, target=f"{rows} rows", reason=reason)
-    return f"{rows} rows deleted."
+    announce(actor, Action.PURGE, reason=reason)
+    return f"{purge(timezone.now())} rows deleted."
 
 
 def register() -> None:

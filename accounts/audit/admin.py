@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.audit.actions import Action
 from accounts.audit.models import AuditEntry
+from accounts.folding import fold
+from accounts.models import User
 from accounts.readonly import ReadOnlyAdmin
 
 
@@ -27,13 +31,32 @@ class ActionFilter(admin.SimpleListFilter):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
-    list_display = ("number", "at", "actor_kind", "actor_id", "act", "user_id", "target", "reason")
+    """What others did to oneself is shown to superusers alone; an export has it, for it has the whole chain."""
+
+    list_display = ("number", "at", "actor_kind", "actor", "act", "subject", "target", "reason")
     list_filter = (ActionFilter, "actor_kind")
     search_fields = ("user_id",)
-    search_help_text = "The id of who acted, or of whom it was done to."
+    search_help_text = "The id or username of who acted, or of whom it was done to."
     ordering = ("-number",)
     fields = (*list_display, "changes")
-    readonly_fields = ("act", "changes")
+    readonly_fields = ("actor", "act", "subject", "changes")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
+        """With the names of who acted and of whom it was done to, as they are now, where the viewer may see users."""
+        entries, viewer = super().get_queryset(request), cast("User", request.user)
+        if not viewer.is_superuser:
+            entries = entries.exclude(Q(user_id=viewer.pk) & ~Q(actor_id=viewer.pk))
+        if not viewer.has_perm("accounts.view_user"):
+            return entries
+        return entries.annotate(actor_name=_name_of("actor_id"), subject_name=_name_of("user_id"))
+
+    @admin.display(description="who")
+    def actor(self, entry: AuditEntry) -> str:
+        return _person(entry.actor_id, vars(entry).get("actor_name"))
+
+    @admin.display(description="to whom")
+    def subject(self, entry: AuditEntry) -> str:
+        return _person(entry.user_id, vars(entry).get("subject_name"))
 
     @admin.display(description="act")
     def act(self, entry: AuditEntry) -> str:
@@ -54,9 +77,28 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     ) -> tuple[QuerySet[AuditEntry], bool]:
         if not search_term:
             return queryset, False
-        try:
-            person = UUID(search_term)
-        except ValueError:
+        person = _id_of(search_term)
+        if person is None:
             return queryset.none(), False
         # Each by its own index.
         return queryset.filter(user_id=person) | queryset.filter(actor_id=person), False
+
+
+def _id_of(term: str) -> UUID | None:
+    """The id that this is, or that of the user of this whole name."""
+    try:
+        return UUID(term)
+    except ValueError:
+        return User.objects.filter(username_folded=fold(term)).values_list("pk", flat=True).first()
+
+
+def _name_of(column: str) -> Subquery:
+    return Subquery(User.objects.filter(pk=OuterRef(column)).values("username"))
+
+
+def _person(user_id: UUID | None, username: str | None) -> str:
+    """A link to the person's page; of who is gone, the id."""
+    if user_id is None or username is None:
+        return "-" if user_id is None else str(user_id)
+    page = reverse("admin:accounts_user_change", args=[user_id])
+    return format_html('<a class="underline" href="{}">{}</a>', page, username)

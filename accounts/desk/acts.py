@@ -10,7 +10,7 @@ Sessions are locked before the account and the audit's end last (see
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -22,9 +22,13 @@ from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
 from accounts.audit.models import REASON_CHARS, AuditEntry
 from accounts.models import NOTE_CHARS, StaffNote, Suspension, User
+from accounts.second_factor import services as second_factor
 from accounts.services import Credentials, NewResetCode
 from accounts.services.rules import checked_prose, invalid
 from construct_site.errors import ConstructError, ErrorCode
+
+NAMED_SESSIONS = 4
+"""Sessions that one entry names."""
 
 
 def suspend(
@@ -37,8 +41,12 @@ def suspend(
         suspension = services.suspend_user(
             user_id, public_reason=public_reason, internal_reason=reason, ends_at=ends_at
         )
-        until = f"until {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
-        append(actor, Action.SUSPEND, user_id=user_id, target=until, reason=reason)
+        until = f", until {ends_at:%Y-%m-%d %H:%M} UTC" if ends_at else ""
+        replaced = services.replaced_by(suspension)
+        told = (replaced.public_reason if replaced else None, suspension.public_reason)
+        changes = {"public_reason": told} if any(told) else None
+        target = f"{suspension}{until}"
+        append(actor, Action.SUSPEND, user_id=user_id, target=target, reason=reason, changes=changes)
     return suspension
 
 
@@ -56,13 +64,25 @@ def lift_suspension(actor: Actor, user_id: UUID, *, reason: str) -> bool:
 def revoke_sessions(
     actor: Actor, user_id: UUID, *, reason: str, session_ids: Iterable[UUID] | None = None
 ) -> int:
-    """End these sessions of the account, or all. Returns how many ended."""
+    """End these sessions of the account, or all. Returns how many ended; of none of these there is no entry."""
     reason = checked_reason(actor, reason)
+    chosen = None if session_ids is None else list(session_ids)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
-        revoked = services.revoke_sessions(user_id, session_ids)
-        append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=f"{revoked} sessions", reason=reason)
+        revoked = services.revoke_sessions(user_id, chosen)
+        if revoked or chosen is None:
+            target = f"{revoked} sessions{_named(chosen or [])}"
+            append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=target, reason=reason)
     return revoked
+
+
+def _named(session_ids: Sequence[UUID]) -> str:
+    """Their ids, as far as a target has room for them."""
+    if not session_ids:
+        return ""
+    more = len(session_ids) - NAMED_SESSIONS
+    names = ", ".join(str(each) for each in session_ids[:NAMED_SESSIONS])
+    return f": {names}" + (f" and {more} more" if more > 0 else "")
 
 
 def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
@@ -159,14 +179,27 @@ def make_reset_code(actor: Actor, user_id: UUID, *, reason: str, is_required: bo
     return made
 
 
-def change_password(actor: Actor, current: Credentials, encoded: str, *, reason: str) -> int:
-    """Give the account another password, of this hash. Returns how many of its sessions ended."""
+def change_password(
+    actor: Actor, current: Credentials, encoded: str, *, reason: str, kept: UUID | None = None
+) -> int:
+    """Give the account another password, of this hash; its sessions end, all but `kept`. Returns how many did."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, current.id, Action.CHANGE_PASSWORD)
-        ended = services.replace_password(current, encoded, kept=None)
+        ended = services.replace_password(current, encoded, kept=kept)
         append(actor, Action.CHANGE_PASSWORD, user_id=current.id, reason=reason)
     return ended
+
+
+def remove_second_factor(actor: Actor, user_id: UUID, *, reason: str) -> bool:
+    """Take the account's second factor and its recovery codes away. Whether it had one."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.REMOVE_SECOND_FACTOR)
+        is_removed = second_factor.remove(user_id)
+        if is_removed:
+            append(actor, Action.REMOVE_SECOND_FACTOR, user_id=user_id, reason=reason)
+    return is_removed
 
 
 def create_staff(
@@ -202,12 +235,15 @@ def end_invite(actor: Actor, invite_id: int, *, reason: str) -> bool:
     return is_ended
 
 
-def note_done(
+def announce(
     actor: Actor, action: Action, *, user_id: UUID | None = None, target: str = "", reason: str = ""
 ) -> None:
-    """Append an entry of something that only read, or that was done in transactions of its own."""
+    """Append the entry of what only reads, or is done in transactions of its own: before it begins, for good.
+
+    So nobody has a file that no entry tells of. Outside transactions.
+    """
     reason = checked_reason(actor, reason)
-    with transaction.atomic():
+    with transaction.atomic(durable=True):
         append(actor, action, user_id=user_id, target=target, reason=reason)
 
 
@@ -265,7 +301,9 @@ def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:
     return checked
 
 
-ON_ONESELF = frozenset({Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HIDE_FROM_SEARCH})
+ON_ONESELF = frozenset(
+    {Action.REVOKE_SESSIONS, Action.SHOW_IN_SEARCH, Action.HIDE_FROM_SEARCH, Action.CHANGE_PASSWORD}
+)
 """What staff may do to their own account: the rest would let them judge themselves, or lock themselves out."""
 
 

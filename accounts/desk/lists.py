@@ -36,7 +36,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg] # generic for the t
     @cached_property
     def count(self) -> int:
         # Unordered: whichever rows come first are enough.
-        return self._rows.order_by()[:COUNTED].count()
+        return self._rows.order_by().values("pk")[:COUNTED].count()
 
     def page(self, number: int | str) -> Page[Model]:
         """What is joined and counted for a row is so for this page's alone, not for all that come before them."""

@@ -19,7 +19,19 @@ from accounts.desk import acts
 from accounts.desk.forms import ApprovalForm, LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
 from accounts.desk.lists import MANY, actor_of, refusal_text
 from accounts.desk.permissions import May
-from accounts.desk.registry import ACTS, PANELS, Cell, Link, Panel, UserAct, register_act, register_panel
+from accounts.desk.registry import (
+    ACTS,
+    PANELS,
+    Cell,
+    Link,
+    Panel,
+    UserAct,
+    is_withheld,
+    register_act,
+    register_panel,
+    register_panel_for,
+    register_panel_of_others,
+)
 from accounts.models import Session, StaffNote, Suspension, User
 from construct_site.errors import ConstructError
 
@@ -105,7 +117,8 @@ def acts_on(request: HttpRequest, user: User) -> list[Link]:
 
 def panels_of(request: HttpRequest, user: User) -> list[Panel]:
     viewer = cast("User", request.user)
-    return [source.read(user.pk, viewer.pk) for source in PANELS if viewer.has_perm(source.permission)]
+    read = (source.read(user.pk, viewer) for source in PANELS if viewer.has_perm(source.permission))
+    return [panel for panel in read if panel is not None]
 
 
 # What accounts know of a user
@@ -144,11 +157,13 @@ def _sessions(user_id: UUID) -> Panel:
     )
 
 
-def _suspensions(user_id: UUID) -> Panel:
+def _suspensions(user_id: UUID, viewer: User) -> Panel:
+    """Without the reasons for the staff where the viewer is the user."""
+    shown = slice(-1 if is_withheld(viewer, user_id) else None)
     newest = Suspension.objects.filter(user=user_id).order_by("-begun_at")[:SHOWN]
     return Panel(
         "Suspensions",
-        ("Begun", "Ends", "Ended", "Told to the owner", "Reason"),
+        ("Begun", "Ends", "Ended", "Told to the owner", "Reason")[shown],
         [
             (
                 shown_time(each.begun_at),
@@ -156,7 +171,7 @@ def _suspensions(user_id: UUID) -> Panel:
                 shown_time(each.ended_at),
                 each.public_reason or "-",
                 each.internal_reason,
-            )
+            )[shown]
             for each in newest
         ],
     )
@@ -191,10 +206,10 @@ def _audit(user_id: UUID) -> Panel:
 
 def register() -> None:
     """What accounts show and offer."""
-    register_panel(10, "accounts.view_user", _suspensions)
-    register_panel(20, "accounts.view_user", _notes)
+    register_panel_for(10, "accounts.view_user", _suspensions)
+    register_panel_of_others(20, "accounts.view_user", _notes)
     register_panel(30, "accounts.view_session", _sessions)
-    register_panel(90, "audit.view_auditentry", _audit)
+    register_panel_of_others(90, "audit.view_auditentry", _audit)
     for act in (
         UserAct(
             "suspend",
@@ -304,6 +319,14 @@ def register() -> None:
             "The account goes for good, with its sessions, keys and waiting messages. Its name rests.",
             May.DELETE_USER,
             acts.delete,
+        ),
+        UserAct(
+            "remove-second-factor",
+            "Remove the second factor",
+            "With its recovery codes, for who lost them. Where one is required, the next page asks to set another up.",
+            May.REMOVE_SECOND_FACTOR,
+            acts.remove_second_factor,
+            suits=lambda user: user.is_staff or user.is_superuser,
         ),
     ):
         register_act(act)

@@ -33,6 +33,8 @@ class May(StrEnum):
     PURGE = "desk.purge"
     EXPORT_USER = "desk.export_user"
     EXPORT_AUDIT = "desk.export_audit"
+    REMOVE_SECOND_FACTOR = "desk.remove_second_factor"
+    """Of no role: only superusers act on accounts of the staff."""
 
     @property
     def codename(self) -> str:

@@ -44,8 +44,8 @@ class PanelSource:
 
     order: int
     permission: str
-    read: Callable[[UUID, UUID], Panel]
-    """Of a user, for one of the staff."""
+    read: Callable[[UUID, User], Panel | None]
+    """Of a user, for one of the staff; None for who may not see it of this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,28 @@ ACTS: dict[str, UserAct] = {}
 
 def register_panel(order: int, permission: str, read: Callable[[UUID], Panel]) -> None:
     """One that all who may see it see alike."""
-    register_panel_for(order, permission, lambda user_id, _viewer_id: read(user_id))
+    register_panel_for(order, permission, lambda user_id, _viewer: read(user_id))
 
 
-def register_panel_for(order: int, permission: str, read: Callable[[UUID, UUID], Panel]) -> None:
+def register_panel_of_others(order: int, permission: str, read: Callable[[UUID], Panel]) -> None:
+    """One that nobody sees of themselves (:func:`is_withheld`)."""
+    register_panel_for(
+        order, permission, lambda user_id, viewer: None if is_withheld(viewer, user_id) else read(user_id)
+    )
+
+
+def register_panel_for(order: int, permission: str, read: Callable[[UUID, User], Panel | None]) -> None:
     """One that shows each of the staff what they may see."""
     PANELS.append(PanelSource(order, permission, read))
     PANELS.sort(key=lambda source: source.order)
+
+
+def is_withheld(viewer: User, user_id: UUID) -> bool:
+    """Whether what staff say of this user among themselves is kept from the viewer, who is the user.
+
+    Superusers run the server, and see all.
+    """
+    return viewer.pk == user_id and not viewer.is_superuser
 
 
 def register_act(act: UserAct) -> None:

@@ -84,8 +84,8 @@ def file_of(text: str, name: str, content_type: str) -> HttpResponse:
 
 
 def _export_audit(actor: Actor, reason: str) -> HttpResponse:
+    acts.announce(actor, Action.EXPORT_AUDIT, target=f"the newest {EXPORTED}", reason=reason)
     lines = newest_lines(EXPORTED)
-    acts.note_done(actor, Action.EXPORT_AUDIT, reason=reason)
     return file_of("".join(f"{line}\n" for line in lines), "audit.jsonl", "application/jsonl")
 
 

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import getpass
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 from django.contrib.auth.hashers import make_password
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
+from accounts.desk.lists import refusal_text
 from accounts.folding import fold
 from accounts.models import User
 from accounts.services import check_registration
 from accounts.services.rules import is_username
 from construct_site.errors import ConstructError
+
+
+class OperatorCommand(BaseCommand):
+    """A command that changes something or gives something out. Each takes ``--reason``, for its entry in the audit.
+
+    What a service refuses is told in one line.
+    """
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--reason", default="", help="Why, for the audit.")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ConstructError as error:
+            raise CommandError(refusal_text(error)) from None
 
 
 def find_user(username: str) -> User:
@@ -27,20 +44,12 @@ def find_user(username: str) -> User:
     return user
 
 
-def add_reason(parser: CommandParser) -> None:
-    """``--reason``, for the audit."""
-    parser.add_argument("--reason", default="", help="Why, for the audit.")
-
-
-def make_staff(username: str, password: str, *, is_superuser: bool = False, reason: str = "") -> None:
-    """Make an account for the admin, by the rules of every registration. Raises ``CommandError``."""
-    try:
-        name = check_registration(username, password, None)
-        acts.create_staff(
-            OPERATOR, username, make_password(password), name, is_superuser=is_superuser, reason=reason
-        )
-    except ConstructError as error:
-        raise CommandError(error.text) from None
+def make_staff(username: str, password: str, *, is_superuser: bool = False, reason: str) -> None:
+    """Make an account for the admin, by the rules of every registration. Raises ``ConstructError``."""
+    name = check_registration(username, password, None)
+    acts.create_staff(
+        OPERATOR, username, make_password(password), name, is_superuser=is_superuser, reason=reason
+    )
 
 
 def ask(prompt: str) -> str:

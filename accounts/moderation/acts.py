@@ -67,7 +67,8 @@ def resolve(actor: Actor, report_id: UUID, *, reason: str, suspension_id: UUID |
         if suspension_id is not None:
             _check_sanction(head, suspension_id)
         _move(head, State.RESOLVED, assignee_id=actor.id, suspension_id=suspension_id)
-        _append(actor, Action.RESOLVE_REPORT, head, reason)
+        sanction = "" if suspension_id is None else f", suspension {suspension_id}"
+        _append(actor, Action.RESOLVE_REPORT, head, reason, sanction)
 
 
 def dismiss(actor: Actor, report_id: UUID, *, reason: str) -> None:
@@ -107,7 +108,7 @@ def merge(actor: Actor, report_id: UUID, into_id: UUID, *, reason: str) -> None:
         moved = {} if head.state == into.state else {"state": into.state, "updated_at": timezone.now()}
         repeats = Report.objects.filter(Q(pk=head.pk) | Q(merged_into=head.pk))
         repeats.update(merged_into=into.pk, assignee=None, suspension=None, **moved)
-        _append(actor, Action.MERGE_REPORTS, head, reason)
+        _append(actor, Action.MERGE_REPORTS, head, reason, f" into {into}")
 
 
 def write_note(actor: Actor, report_id: UUID, note: str, *, reason: str = "") -> None:
@@ -172,8 +173,9 @@ def _move(head: Report, state: Report.State, **changes: UUID | None) -> None:
     Report.objects.filter(merged_into=head.pk).update(**moved)
 
 
-def _append(actor: Actor, action: Action, head: Report, reason: str) -> None:
-    append(actor, action, user_id=head.reported_id, target=str(head), reason=reason)
+def _append(actor: Actor, action: Action, head: Report, reason: str, more: str = "") -> None:
+    """`more`: what else it was done with, after the case."""
+    append(actor, action, user_id=head.reported_id, target=f"{head}{more}", reason=reason)
 
 
 def _refusal(sentence: str) -> ConstructError:

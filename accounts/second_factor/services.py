@@ -88,20 +88,17 @@ def renew_recovery_codes(user: User, code: str) -> list[str]:
     """Fresh recovery codes in place of the former ones, for a code. Raises :class:`WrongCode`."""
     with transaction.atomic():
         authenticator = _held(user.pk, confirmed=True)
-        is_right = authenticator.verify_token(code)
-        codes = _renew(authenticator) if is_right else []
+        if is_right := authenticator.verify_token(code):
+            codes = _renew(authenticator)
+            append(Actor.staff(user.pk), Action.RENEW_RECOVERY_CODES, user_id=user.pk)
     if not is_right:
         raise _wrong(authenticator)
     return codes
 
 
-def remove(actor: Actor, user_id: UUID, reason: str = "") -> bool:
-    """Take the second factor and its recovery codes away. False if there was none."""
-    with transaction.atomic():
-        removed, _ = Authenticator.objects.filter(user=user_id).delete()
-        if removed:
-            append(actor, Action.REMOVE_SECOND_FACTOR, user_id=user_id, reason=reason)
-    return bool(removed)
+def remove(user_id: UUID) -> bool:
+    """Take the second factor and its recovery codes away. Whether there was one."""
+    return bool(Authenticator.objects.filter(user=user_id).delete()[0])
 
 
 def record_sign_in(user_id: UUID) -> None:

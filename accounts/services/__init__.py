@@ -59,7 +59,13 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
-from accounts.services.suspensions import end_suspensions, lift_suspension, suspend_user, suspended_users
+from accounts.services.suspensions import (
+    end_suspensions,
+    lift_suspension,
+    replaced_by,
+    suspend_user,
+    suspended_users,
+)
 from accounts.services.work import Work, check_unused, check_work, make_challenge, purge_challenges, use_work
 
 __all__ = [
@@ -111,6 +117,7 @@ __all__ = [
     "rename_user",
     "replace_hash",
     "replace_password",
+    "replaced_by",
     "require_live",
     "require_password_reset",
     "resume_session",

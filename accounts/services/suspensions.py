@@ -45,6 +45,13 @@ def suspend_user(
     return suspension
 
 
+def replaced_by(suspension: Suspension) -> Suspension | None:
+    """The suspension that was in force when this one took its place."""
+    # Both were written at one moment, by one who held the account.
+    ended_then = Suspension.objects.filter(user=suspension.user_id, ended_at=suspension.begun_at)
+    return ended_then.exclude(pk=suspension.pk).first()
+
+
 def lift_suspension(user_id: UUID) -> bool:
     """Let an account be used again. Whether it was suspended."""
     with transaction.atomic():

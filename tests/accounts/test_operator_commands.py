@@ -12,8 +12,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts.audit.models import AuditEntry
-from accounts.audit.verification import verify
 from accounts.models import FormerName, Invite, ResetCode, Session, UsedChallenge, User
 from accounts.services import delete_user, find_reset_code, list_sessions, make_reset_code, open_session
 from construct_site.errors import ConstructError
@@ -208,34 +206,3 @@ def test_a_weak_password_is_refused_by_the_command_too(
     alice.refresh_from_db()
     assert alice.check_password(PASSWORD)
     assert len(list_sessions(alice.pk)) == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_each_act_of_an_operator_is_in_the_audit(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    why = ("--reason", "ticket 7")
-    for arguments in (
-        ("revoke_sessions", "alice", *why),
-        ("make_reset_code", "alice", *why),
-        ("make_invite", *why),
-        ("export_user", "alice"),
-        ("purge",),
-        ("delete_user", "alice", "--yes", *why),
-    ):
-        run(*arguments)
-    for name, command in (("carol", "create_staff"), ("carol", "changepassword")):
-        type_lines(monkeypatch, PASSWORD + name + "\n")
-        run(command, name, *why)
-    told = list(AuditEntry.objects.order_by("number").values_list("action", "user_id", "reason"))
-    carol = User.objects.get().pk
-    assert told == [
-        ("revoke_sessions", alice.pk, "ticket 7"),
-        ("make_reset_code", alice.pk, "ticket 7"),
-        ("make_invite", None, "ticket 7"),
-        ("export_user", alice.pk, ""),
-        ("purge", None, ""),
-        ("delete_user", alice.pk, "ticket 7"),
-        ("create_staff", carol, "ticket 7"),
-        ("change_password", carol, "ticket 7"),
-    ]
-    assert set(AuditEntry.objects.values_list("actor_kind", "actor_id")) == {("operator", None)}
-    assert verify().faults == []

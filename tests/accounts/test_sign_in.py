@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,15 +20,16 @@ from django.db import connections
 from django.test import AsyncClient
 from django.urls import reverse
 from django.utils import timezone
-from django_otp.oath import TOTP
 from pytest_django import Settings
 
 from accounts.audit.chain import OPERATOR
 from accounts.audit.models import AuditEntry
+from accounts.desk.acts import remove_second_factor
 from accounts.models import User
 from accounts.second_factor import services
 from accounts.second_factor.models import RECOVERY, Authenticator, RecoveryCode
 from accounts.services import require_password_reset
+from tests.accounts.authenticators import code_of, enrol
 from tests.accounts.conftest import PASSWORD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -54,18 +54,6 @@ async def browser() -> AsyncIterator[AsyncClient]:
 @pytest.fixture
 def required(settings: Settings) -> None:
     settings.CONSTRUCT = replace(settings.CONSTRUCT, staff_second_factor="required")
-
-
-def code_of(authenticator: Authenticator, offset: int = 0) -> str:
-    """The six digits that an app shows, `offset` steps from now."""
-    code = TOTP(authenticator.secret() or b"")
-    code.time = time.time() + 30 * offset
-    return f"{code.token():06}"
-
-
-def enrol(user: User) -> list[str]:
-    """Set up a second factor with the code of the step before; the recovery codes."""
-    return services.confirm(user, code_of(services.begin(user), -1))
 
 
 async def sign_in(browser: AsyncClient, name: str, password: str, following: str = INDEX) -> Any:
@@ -290,6 +278,14 @@ class TestVerification:
         codes = re.findall(r"<li>(construct_recovery_[\w-]+)</li>", answer.content.decode())
         assert len(codes) == 10
         assert await RecoveryCode.objects.acount() == 10
+        entry = await AuditEntry.objects.alatest("number")
+        assert (entry.action, entry.actor_id, entry.user_id) == (
+            "renew_recovery_codes",
+            staff.pk,
+            staff.pk,
+        )
+        assert (await browser.post(STATUS, {"code": "abcdef"})).status_code == 200
+        assert await sync_to_async(acts)("renew_recovery_codes") == 1
         with pytest.raises(services.WrongCode):
             await sync_to_async(services.check)(staff, former[2])
 
@@ -361,8 +357,8 @@ def test_the_command_removes_it(staff: User) -> None:
 
 def test_removing_it_is_audited_and_ends_the_codes(staff: User) -> None:
     enrol(staff)
-    assert services.remove(OPERATOR, staff.pk, "lost the phone")
-    assert not services.remove(OPERATOR, staff.pk)
+    for is_removed in (True, False):
+        assert remove_second_factor(OPERATOR, staff.pk, reason="lost the phone") is is_removed
     entry = AuditEntry.objects.get(action="remove_second_factor")
     assert (entry.user_id, entry.reason) == (staff.pk, "lost the phone")
     assert not RecoveryCode.objects.exists()

@@ -123,7 +123,7 @@ async def test_a_moderator_suspends_and_lifts_and_ends_a_report(
     await expect(suspension).to_contain_text(REASON)
     await screenshot(page, "desk-user")
     await _open(page, "Audit")
-    entry = page.get_by_role("row").filter(has_text=case.reported.user_id)
+    entry = page.get_by_role("row").filter(has_text=case.reported.username)
     await expect(entry).to_have_count(1)
     await expect(entry).to_contain_text(re.compile(rf"suspend.*{re.escape(REASON)}", re.DOTALL))
     await screenshot(page, "desk-audit")

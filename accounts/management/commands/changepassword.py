@@ -3,16 +3,15 @@
 from typing import Any
 
 from django.contrib.auth.hashers import make_password
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
-from accounts.management.operators import add_reason, ask_password, find_user
+from accounts.management.operators import OperatorCommand, ask_password, find_user
 from accounts.services import Credentials, check_new_password
-from construct_site.errors import ConstructError
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """In the place of Django's, which leaves sessions and reset codes as they are."""
 
     help = (
@@ -22,15 +21,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        add_reason(parser)
+        super().add_arguments(parser)
 
     def handle(self, *_args: Any, username: str, reason: str, **_options: Any) -> None:
         user = find_user(username)
         password = ask_password()
-        try:
-            check_new_password(password, user.username)
-            current = Credentials(user.pk, user.password, user.is_active)
-            ended = acts.change_password(OPERATOR, current, make_password(password), reason=reason)
-        except ConstructError as error:
-            raise CommandError(error.text) from None
+        check_new_password(password, user.username)
+        current = Credentials(user.pk, user.password, user.is_active)
+        ended = acts.change_password(OPERATOR, current, make_password(password), reason=reason)
         self.stdout.write(f"The password is changed. {ended} sessions ended.")

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
-from accounts.management.operators import add_reason, ask_password, make_staff
+from accounts.management.operators import OperatorCommand, ask_password, make_staff
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Makes an account that may log into the admin. The password is asked for, or read from the input."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        add_reason(parser)
+        super().add_arguments(parser)
 
     def handle(self, *_args: Any, username: str, reason: str, **_options: Any) -> None:
         make_staff(username, ask_password(), reason=reason)

@@ -7,32 +7,29 @@ import os
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.audit.actions import Action
 from accounts.audit.chain import OPERATOR
 from accounts.desk import acts
-from accounts.management.operators import find_user
-from construct_site.errors import ConstructError
+from accounts.management.operators import OperatorCommand, find_user
 from messaging.export import export_user
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Writes what is stored about an account as JSON, without addresses: those are for its owner."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("username")
         parser.add_argument(
             "--output", type=Path, metavar="FILE", help="A new file, for its owner alone to read."
         )
 
-    def handle(self, *_args: Any, username: str, output: Path | None, **_options: Any) -> None:
-        try:
-            user = find_user(username)
-            exported = export_user(user.pk, is_for_owner=False)
-            acts.note_done(OPERATOR, Action.EXPORT_USER, user_id=user.pk)
-        except ConstructError as error:
-            raise CommandError(error.text) from None
+    def handle(self, *_args: Any, username: str, output: Path | None, reason: str, **_options: Any) -> None:
+        user = find_user(username)
+        acts.announce(OPERATOR, Action.EXPORT_USER, user_id=user.pk, reason=reason)
+        exported = export_user(user.pk, is_for_owner=False)
         # ASCII alone: what people and their clients wrote moves no cursor of the terminal.
         text = json.dumps(exported, indent=2) + "\n"
         if output is None:

@@ -299,16 +299,16 @@ class TestCommands:
         add(Action.RENAME, user_id=user.pk, reason="\x1b[2J", changes={"username": ("a", "alice")})
         add()
         told = [json.loads(line) for line in self.run("export_audit").splitlines()]
-        assert [each["number"] for each in told] == [1, 2]
+        assert [each["action"] for each in told] == ["rename", "suspend", "export_audit"]
         assert told[0]["userId"] == str(user.pk)
         assert told[0]["mac"] == bytes(AuditEntry.objects.get(number=1).mac).hex()
         assert "changes" not in told[0]
-        assert AuditEntry.objects.get(number=3).action == "export_audit"
+        assert AuditEntry.objects.get(number=3).target == "after 0"
         with_details = self.run("export_audit", "--after", "0", "--details").splitlines()
         assert [json.loads(line)["changes"] for line in with_details] == [
             {"username": ["a", "alice"]},
-            None,
-            None,
+            *[None] * 3,
         ]
+        assert AuditEntry.objects.get(number=4).target == "after 0, with details"
         assert "\x1b" not in "".join(with_details)
-        assert len(self.run("export_audit", "--after", "3").splitlines()) == 1
+        assert len(self.run("export_audit", "--after", "3").splitlines()) == 2

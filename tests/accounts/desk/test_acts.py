@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts.audit.chain import OPERATOR, SYSTEM, Actor
 from accounts.audit.models import AuditDetails, AuditEntry
 from accounts.audit.verification import verify
 from accounts.desk import acts
+from accounts.desk.lists import MANY
 from accounts.models import Session, User
 from accounts.services import list_sessions, open_session
 from construct_site.errors import ConstructError, ErrorCode
@@ -159,8 +162,49 @@ def test_chosen_sessions_end_and_the_others_stay(moderator: Actor, alice: User) 
     first, second = (open_session(alice, HOME) for _ in range(2))
     acts.revoke_sessions(moderator, alice.pk, reason="why", session_ids=[first.session_id])
     assert [session.id for session in list_sessions(alice.pk)] == [second.session_id]
-    assert AuditEntry.objects.get().target == "1 sessions"
+    assert AuditEntry.objects.get().target == f"1 sessions: {first.session_id}"
     assert Session.objects.count() == 2
+
+
+def test_many_chosen_sessions_are_named_as_far_as_there_is_room(moderator: Actor, alice: User) -> None:
+    chosen = [open_session(alice, HOME).session_id for _ in range(MANY)]
+    assert acts.revoke_sessions(moderator, alice.pk, reason="why", session_ids=iter(chosen)) == MANY
+    named = ", ".join(str(each) for each in chosen[:4])
+    assert AuditEntry.objects.get().target == f"100 sessions: {named} and 96 more"
+    acts.revoke_sessions(moderator, alice.pk, reason="why")
+    assert AuditEntry.objects.latest("number").target == "0 sessions"
+
+
+def test_chosen_sessions_that_have_ended_are_no_entry(moderator: Actor, alice: User) -> None:
+    session_id = open_session(alice, HOME).session_id
+    for _ in range(2):
+        acts.revoke_sessions(moderator, alice.pk, reason="why", session_ids=[session_id])
+    assert AuditEntry.objects.count() == 1
+
+
+def test_a_suspension_is_named_with_its_end(moderator: Actor, alice: User) -> None:
+    ends_at = timezone.now() + timedelta(days=3)
+    for end, told in ((None, ""), (ends_at, f", until {ends_at:%Y-%m-%d %H:%M} UTC")):
+        suspension = acts.suspend(moderator, alice.pk, reason="why", ends_at=end)
+        entry = AuditEntry.objects.latest("number")
+        assert entry.target == f"suspension {suspension.pk}{told}"
+
+
+def test_public_reasons_lie_beside_their_entries_and_go_with_the_account(
+    moderator: Actor, alice: User
+) -> None:
+    for public_reason in ("", "Spam.", "Fraud.", ""):
+        acts.suspend(moderator, alice.pk, reason="why", public_reason=public_reason)
+    acts.lift_suspension(moderator, alice.pk, reason="why")
+    acts.suspend(moderator, alice.pk, reason="why", public_reason="Again.")
+    told = [details.changes["public_reason"] for details in AuditDetails.objects.order_by("entry")]
+    assert told == [["", "Spam."], ["Spam.", "Fraud."], ["Fraud.", ""], [None, "Again."]]
+    assert verify().faults == []
+    AuditDetails.objects.filter(entry=3).update(changes={"public_reason": ["Spam.", "Another."]})
+    assert [fault.number for fault in verify().faults] == [3]
+    acts.delete(moderator, alice.pk, reason="why")
+    assert not AuditDetails.objects.exists()
+    assert verify().faults == []
 
 
 def test_the_audit_tells_the_former_limit_and_the_new_one(moderator: Actor, alice: User) -> None:

@@ -220,6 +220,7 @@ class TestSanctions:
         sanction = suspend_user(bob.pk, public_reason="", internal_reason="x", ends_at=None)
         acts.resolve(moderator, made, reason="why", suspension_id=sanction.pk)
         assert Report.objects.get().suspension_id == sanction.pk
+        assert AuditEntry.objects.get().target == f"report {made}, suspension {sanction.pk}"
         acts.reopen(moderator, made, reason="why")
         assert (Report.objects.get().suspension_id, Report.objects.get().assignee_id) == (None, None)
 
@@ -260,8 +261,8 @@ class TestMerging:
         head, repeat = reported(bob), reported(bob, by="carol")
         acts.merge(moderator, repeat, head, reason="the same")
         entry = AuditEntry.objects.get()
-        assert (entry.action, entry.target, entry.user_id) == ("merge_reports", f"report {repeat}", bob.pk)
-        assert entry.reason == "the same"
+        assert (entry.action, entry.user_id, entry.reason) == ("merge_reports", bob.pk, "the same")
+        assert entry.target == f"report {repeat} into report {head}"
         assert refusal(partial(acts.merge, moderator, repeat, head, reason="")) is ErrorCode.VALIDATION_FAILED
 
     def test_a_case_brings_its_repeats_along(self, moderator: Actor, bob: User) -> None:
