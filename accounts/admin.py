@@ -17,18 +17,16 @@ from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from accounts import services
-from accounts.audit.actions import Action
-from accounts.audit.chain import SYSTEM, append
-from accounts.audit.models import REASON_CHARS
+from accounts.audit.chain import SYSTEM
 from accounts.desk import acts
 from accounts.desk.dashboard import Period
-from accounts.desk.forms import InviteForm, reason_field
+from accounts.desk.forms import InviteForm, ReasonForm, reason_field
 from accounts.desk.lists import FOUND, MANY, actor_of, ask_and_act, of_user, refusal_text
 from accounts.desk.pages import act_page, acts_on, panels_of
 from accounts.desk.permissions import May
@@ -44,11 +42,14 @@ PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 if TYPE_CHECKING:
     UserModelForm = forms.ModelForm[User]
+    GroupModelForm = forms.ModelForm[Group]
 else:
-    UserModelForm = forms.ModelForm
+    UserModelForm = GroupModelForm = forms.ModelForm
 
 
-class RightsForm(UserModelForm):
+class ReasonedForm(forms.Form):
+    """A form of an admin's page that asks for a reason too."""
+
     reason = reason_field()
 
     def clean_reason(self) -> str:
@@ -56,6 +57,14 @@ class RightsForm(UserModelForm):
             return acts.checked_reason(SYSTEM, self.cleaned_data["reason"])
         except ConstructError as error:
             raise forms.ValidationError(refusal_text(error)) from None
+
+
+class RightsForm(ReasonedForm, UserModelForm):
+    """Of the rights of one account."""
+
+
+class RoleForm(ReasonedForm, GroupModelForm):
+    """Of a role and its permissions."""
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -343,30 +352,41 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
-    """Django's page of groups, in the look of the others. What changes is in the audit."""
+    """Django's page of groups, in the look of the others, with a reason. What changes is in the audit."""
+
+    form = RoleForm
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
-    # Called within the transaction that made, changed or deletes the group.
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        before = acts.permissions_of(form.instance)
+        super().save_related(request, form, formsets, change)
+        done = "changed" if change else "made"
+        reason = form.cleaned_data["reason"]
+        acts.note_role(actor_of(request), form.instance, done, before, reason=reason)
 
-    def log_addition(self, request: HttpRequest, obj: Group, _message: Any) -> Any:
-        self._note(request, obj, "made")
-
-    def log_change(self, request: HttpRequest, obj: Group, _message: Any) -> Any:
-        self._note(request, obj, "changed")
-
-    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Group]) -> Any:
-        for group in queryset:
-            self._note(request, group, "deleted")
-
-    def _note(self, request: HttpRequest, group: Group, done: str) -> None:
-        held = sorted(group.permissions.values_list("codename", flat=True))
-        told = f"{group.name} {done}: {', '.join(held)}"
-        target = f"group {group.pk}"
-        append(actor_of(request), Action.CHANGE_ROLE, target=target, reason=told[:REASON_CHARS].strip())
+    def delete_view(self, request: HttpRequest, object_id: str, _extra_context: Any = None) -> HttpResponse:
+        """Django's page has no room for a reason."""
+        role = self.get_object(request, object_id)
+        if role is None:
+            raise Http404
+        if not self.has_delete_permission(request, role):
+            raise PermissionDenied
+        form = ReasonForm(request.POST if request.method == "POST" else None)
+        if request.method == "POST" and form.is_valid():
+            try:
+                acts.delete_role(actor_of(request), role, reason=form.cleaned_data["reason"])
+            except ConstructError as error:
+                messages.error(request, refusal_text(error))
+                return HttpResponseRedirect(request.path)
+            return HttpResponseRedirect(reverse("admin:auth_group_changelist"))
+        title = f"Delete the role {role.name}"
+        act = {"label": "Delete", "explanation": "Who has it loses what it allows, with their next page."}
+        context = {**self.admin_site.each_context(request), "title": title, "act": act, "form": form}
+        return TemplateResponse(request, "desk/act.html", context)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

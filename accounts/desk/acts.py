@@ -11,16 +11,19 @@ Sessions are locked before the account and the audit's end last (see
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from textwrap import wrap
 from uuid import UUID
 
+from django.contrib.auth.models import Group
 from django.db import transaction
 
 from accounts import services
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
-from accounts.audit.models import REASON_CHARS, AuditEntry
+from accounts.audit.models import REASON_CHARS, TARGET_CHARS, AuditEntry
 from accounts.models import NOTE_CHARS, StaffNote, Suspension, User
 from accounts.second_factor import services as second_factor
 from accounts.services import Credentials, NewResetCode
@@ -29,6 +32,7 @@ from construct_site.errors import ConstructError, ErrorCode
 
 NAMED_SESSIONS = 4
 """Sessions that one entry names."""
+_NAME_CHARS = 40
 
 
 def suspend(
@@ -291,6 +295,43 @@ def note_rights(actor: Actor, user_id: UUID, before: Mapping[str, object], *, re
     changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
     if changed:
         append(actor, Action.CHANGE_RIGHTS, user_id=user_id, reason=reason, changes=changed)
+
+
+def permissions_of(role: Group) -> set[str]:
+    """What who has the role may do, as the audit tells it."""
+    named = role.permissions.values_list("content_type__app_label", "codename")
+    return {f"{app}.{codename}" for app, codename in named}
+
+
+def note_role(actor: Actor, role: Group, done: str, before: AbstractSet[str], *, reason: str) -> None:
+    """Within the transaction that made or changed a role: append which permissions it has got and lost.
+
+    In as many entries as they need.
+    """
+    reason = checked_reason(actor, reason)
+    after = permissions_of(role)
+    changes = [f"+{name}" for name in sorted(after - before)] + [
+        f"-{name}" for name in sorted(before - after)
+    ]
+    what = f"{_role(role)} {done}: "
+    for part in wrap(" ".join(changes), TARGET_CHARS - len(what), break_on_hyphens=False) or [
+        "no permission"
+    ]:
+        append(actor, Action.CHANGE_ROLE, target=what + part, reason=reason)
+
+
+def _role(role: Group) -> str:
+    """Its number, and as much of its name as leaves room for more."""
+    return f"role {role.pk}, {role.name[:_NAME_CHARS]},"
+
+
+def delete_role(actor: Actor, role: Group, *, reason: str) -> None:
+    """Remove a role; who has it keeps what they have besides."""
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        target = f"{_role(role)} deleted"
+        role.delete()
+        append(actor, Action.CHANGE_ROLE, target=target, reason=reason)
 
 
 def checked_reason(actor: Actor, reason: str, *, is_needed: bool = True) -> str:

@@ -259,18 +259,24 @@ def test_no_address_asks_columns_that_are_no_filter(role: str | None) -> None:
 def test_a_change_of_a_role_is_in_the_audit() -> None:
     client = browser_of(None)
     permission = Permission.objects.get(codename="view_session", content_type__app_label="accounts")
-    form = {"name": "Helpers", "permissions": [permission.pk]}
-    assert client.post(reverse("admin:auth_group_add"), form).status_code == 302
+    add = reverse("admin:auth_group_add")
+    form = {"name": "Helpers", "permissions": [permission.pk], "reason": "for the summer"}
+    assert client.post(add, {**form, "reason": " "}).status_code == 200
+    assert client.post(add, form).status_code == 302
     group = Group.objects.get(name="Helpers")
-    address = reverse("admin:auth_group_change", args=[group.pk])
-    assert client.post(address, {"name": "Helpers", "permissions": []}).status_code == 302
-    client.post(reverse("admin:auth_group_delete", args=[group.pk]), {"post": "yes"})
+    change, delete = (reverse(f"admin:auth_group_{act}", args=[group.pk]) for act in ("change", "delete"))
+    form = {"name": "Helpers", "permissions": []}
+    assert client.post(change, form).status_code == 200
+    assert client.post(change, {**form, "reason": "no more"}).status_code == 302
+    assert client.post(delete, {"post": "yes"}).status_code == 200
+    assert client.post(delete, {"reason": "autumn"}).status_code == 302
+    assert not Group.objects.filter(pk=group.pk).exists()
     told = AuditEntry.objects.order_by("number").values_list("action", "target", "reason")
-    target = f"group {group.pk}"
+    role = f"role {group.pk}, Helpers,"
     assert list(told) == [
-        ("change_role", target, "Helpers made: view_session"),
-        ("change_role", target, "Helpers changed:"),
-        ("change_role", target, "Helpers deleted:"),
+        ("change_role", f"{role} made: +accounts.view_session", "for the summer"),
+        ("change_role", f"{role} changed: -accounts.view_session", "no more"),
+        ("change_role", f"{role} deleted", "autumn"),
     ]
     form = {
         "action": "delete_selected",
@@ -279,6 +285,17 @@ def test_a_change_of_a_role_is_in_the_audit() -> None:
     }
     client.post(GROUPS, form)
     assert Group.objects.filter(name=MODERATOR).exists()
+
+
+def test_many_permissions_take_as_many_entries_as_they_need() -> None:
+    client = browser_of(None)
+    given = list(Permission.objects.select_related("content_type"))
+    form = {"name": "x" * 150, "permissions": [each.pk for each in given], "reason": "all of them"}
+    assert client.post(reverse("admin:auth_group_add"), form).status_code == 302
+    entries = AuditEntry.objects.order_by("number")
+    assert len(entries) > 1
+    told = [name for entry in entries for name in entry.target.partition("made: ")[2].split()]
+    assert sorted(told) == sorted(f"+{each.content_type.app_label}.{each.codename}" for each in given)
 
 
 def test_no_history_of_django_names_an_account(alice: User) -> None:
