@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 REASON_CHARS = 500
+TARGET_CHARS = 200
 MAC_BYTES = 32
 SALT_BYTES = 16
 
@@ -33,7 +34,7 @@ class AuditEntry(models.Model):
     """One of :class:`~accounts.audit.actions.Action`."""
     user_id = models.UUIDField(null=True)
     """To whom it was done."""
-    target = models.CharField(max_length=64, blank=True)
+    target = models.CharField(max_length=TARGET_CHARS, blank=True)
     """What else it was done to, by kind and id: ``report 6f…``."""
     reason = models.CharField(max_length=REASON_CHARS, blank=True)
     details_digest = models.BinaryField(max_length=MAC_BYTES, null=True)
