@@ -40,7 +40,7 @@ def ask(port: int, path: str, headers: Mapping[str, str] | None = None, method: 
     try:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()
-        return Answer(answer.status, dict(answer.getheaders()), answer.read().decode())
+        return Answer(answer.status, dict(answer.getheaders()), answer.read().decode(errors="replace"))
     finally:
         connection.close()
 
@@ -81,7 +81,16 @@ def test_each_listener_serves_its_own_and_nothing_of_the_other(
         assert ask(admin, "/admin/").headers["Location"] == "/admin/login/?next=/admin/"
         files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.body)
         assert len(files) > 5
+        own = ("admin/css/base.css", "unfold/css/styles.css", "desk/dashboard.css", "construct_site/icon.svg")
+        files += [f"/static/{file}" for file in own]
         assert {ask(admin, file).status for file in files} == {200}
+        for file in files:
+            is_public = file.startswith("/static/construct_site/")
+            assert (ask(server.port, file).told != nowhere.told) is is_public, file
+        pages = ask(server.port, "/").body + ask(server.port, "/api/docs/").body
+        public = re.findall(r'(?:href|src)="(/static/[^"]+)"', pages)
+        assert len(public) > 2
+        assert {ask(server.port, file).status for file in public} == {200}
         for path in ("/", "/health/live", "/health/ready", "/api/docs/", "/api/v1/login", "/ws", "/nowhere"):
             assert ask(admin, path).status == 404, path
             assert ask(admin, path, UPGRADE).status == 404, path
