@@ -108,6 +108,13 @@ def test_no_page_shows_a_secret(root: Client, alice: User, grant: Grant, page: s
     assert not [secret for secret in secrets_of(alice, session, grant.token) if secret in text]
 
 
+@pytest.mark.parametrize("page", ["x", "0", "-1", "2", "1.5", "", "9" * 400])
+def test_a_page_of_the_search_that_there_is_not_is_not_found(root: Client, page: str) -> None:
+    search = reverse("admin:search")
+    assert "Users" in root.get(search, {"s": "use", "page": "1"}).content.decode()
+    assert root.get(search, {"s": "use", "page": page}).status_code == 404
+
+
 def test_nobody_is_added_here(root: Client) -> None:
     assert root.get(reverse("admin:accounts_user_add")).status_code == 403
     assert root.get(reverse("admin:accounts_session_add")).status_code == 403
