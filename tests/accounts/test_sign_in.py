@@ -26,10 +26,10 @@ from pytest_django import Settings
 
 from accounts.audit.chain import OPERATOR
 from accounts.audit.models import AuditEntry
-from accounts.models import User
+from accounts.models import Suspension, User
 from accounts.second_factor import services
 from accounts.second_factor.models import RECOVERY, Authenticator, RecoveryCode
-from accounts.services import require_password_reset
+from accounts.services import require_password_reset, suspend_user
 from tests.accounts.conftest import PASSWORD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -99,6 +99,19 @@ class TestPassword:
         assert await is_in(browser)
         entry = await AuditEntry.objects.aget()
         assert (entry.action, entry.actor_id, entry.user_id) == ("sign_in", staff.pk, staff.pk)
+
+    async def test_who_was_suspended_is_let_in_from_the_end_on(
+        self, browser: AsyncClient, staff: User
+    ) -> None:
+        now = timezone.now()
+        suspend = sync_to_async(suspend_user)
+        await suspend(staff.pk, public_reason="", internal_reason="x", ends_at=now + timedelta(minutes=5))
+        with time_machine.travel(now + timedelta(minutes=5, seconds=-1), tick=False):
+            await refusal(browser, "moderator", PASSWORD)
+        with time_machine.travel(now + timedelta(minutes=5), tick=False):
+            assert (await sign_in(browser, "moderator", PASSWORD)).status_code == 302
+            assert await is_in(browser)
+        assert (await Suspension.objects.aget()).ended_at == now + timedelta(minutes=5)
 
     @pytest.mark.usefixtures("staff")
     async def test_every_refusal_has_one_text(self, browser: AsyncClient) -> None:
