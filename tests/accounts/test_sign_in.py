@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -30,6 +31,7 @@ from accounts.models import Suspension, User
 from accounts.second_factor import services
 from accounts.second_factor.models import RECOVERY, Authenticator, RecoveryCode
 from accounts.services import require_password_reset, suspend_user
+from construct_site.metrics.table import Metric
 from tests.accounts.conftest import PASSWORD
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("limiter")]
@@ -271,6 +273,19 @@ class TestVerification:
                 assert answer.status_code == 200
                 clock.shift(timedelta(seconds=wait_s))
             assert (await browser.post(VERIFY, {"code": code_of(authenticator)})).status_code == 302
+
+    async def test_wrong_codes_that_are_looked_at_count_as_failed_logins(
+        self, browser: AsyncClient, staff: User, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        await sign_in(browser, "moderator", PASSWORD)
+        await browser.post(ENROL, {"code": "abcdef"})
+        assert newly_counted() == {}, "who sets one up has none to guess"
+        codes = await sync_to_async(enrol)(staff)
+        await browser.post(VERIFY, {"code": "abcdef"})
+        assert newly_counted() == {Metric.FAILED_LOGINS: 1}
+        await browser.post(VERIFY, {"code": "abcdef"})
+        await browser.post(VERIFY, {"code": codes[0]})
+        assert newly_counted() == {}, "it is shut after a failure"
 
     async def test_the_wait_has_an_end(self, browser: AsyncClient, staff: User) -> None:
         await sync_to_async(enrol)(staff)
