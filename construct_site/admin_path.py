@@ -54,13 +54,13 @@ class AdminMiddleware:
         return _with_headers(request, await cast("Awaitable[HttpResponseBase]", self._get_response(request)))
 
 
-class FilesMiddleware(ServeStaticMiddleware):
+class FilesMiddleware(ServeStaticMiddleware):  # type: ignore[misc] # it carries no types
     """Serves static files; without those of the admin where the admin is not."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if is_admin_served(request) or request.path_info.startswith(PUBLIC_FILES):
-            return await super().__call__(request)
-        return await self.get_response(request)
+        is_served = is_admin_served(request) or request.path_info.startswith(PUBLIC_FILES)
+        answer = await (super().__call__(request) if is_served else self.get_response(request))
+        return cast("HttpResponseBase", answer)
 
 
 def is_admin_served(request: HttpRequest) -> bool:

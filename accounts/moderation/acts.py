@@ -71,12 +71,15 @@ def assign(actor: Actor, report_id: UUID, assignee_id: UUID, *, reason: str) -> 
 def assignable(head: Report) -> QuerySet[User]:
     """Who can be given the case: staff who may see and handle reports, and this one, other than who has it."""
     reports = Report.objects.filter(Q(pk=head.pk) | Q(merged_into=head.pk))
-    of_case = {each for both in reports.values_list("reporter", "reported") for each in both if each}
-    found = User.objects.filter(is_staff=True).exclude(pk__in={*of_case, head.assignee_id} - {None})
+    people = {
+        head.assignee_id,
+        *(each for both in reports.values_list("reporter", "reported") for each in both),
+    }
+    found = User.objects.filter(is_staff=True).exclude(pk__in=[each for each in people if each])
     for permission in (May.HANDLE_REPORT, "moderation.view_report"):
         found = found.filter(pk__in=StaffBackend().with_perm(permission).values("pk"))
-    about = User.objects.filter(pk=head.reported_id)
-    is_about_staff = about.filter(Q(is_staff=True) | Q(is_superuser=True)).exists()
+    of_staff = User.objects.filter(Q(is_staff=True) | Q(is_superuser=True))
+    is_about_staff = head.reported_id is not None and of_staff.filter(pk=head.reported_id).exists()
     return found.filter(is_superuser=True) if is_about_staff else found
 
 

@@ -261,7 +261,8 @@ class TestActs:
         page = moderator.get(act_page("set-limits", alice, bob)).content.decode()
         assert not re.search(r'value="[56]0"', page)
         moderator.post(act_page("set-limits", alice, bob), {"messages_per_hour": "60", "reason": "why"})
-        assert {user.messages_per_hour for user in (alice, bob) if not user.refresh_from_db()} == {60}
+        limits = User.objects.filter(pk__in=[alice.pk, bob.pk]).values_list("messages_per_hour", flat=True)
+        assert list(limits) == [60, 60]
         assert [entry.user_id for entry in AuditEntry.objects.all()] == [alice.pk], "it was another"
 
     def test_several_get_neutral_names_at_once(self, moderator: Client, alice: User) -> None:

@@ -235,8 +235,8 @@ class TestAssignment:
     def test_nobody_is_given_one_by_or_about_themselves(self, moderator: Actor) -> None:
         subject, reporter = staff("subject", "Moderator"), staff("reporter", "Moderator")
         root, other = (User.objects.create_superuser(name) for name in ("root", "other"))
-        about_staff = reported(User.objects.get(pk=subject.id))
-        repeat = reported(User.objects.get(pk=subject.id), by="reporter")
+        about = User.objects.get(username="subject")
+        about_staff, repeat = reported(about), reported(about, by="reporter")
         Report.objects.filter(pk=repeat).update(merged_into=about_staff)
         actor, colleague = Actor.staff(root.pk), staff("beside", "Moderator")
         for each in (subject.id, reporter.id, colleague.id, moderator.id, root.pk):
