@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 from asgiref.sync import async_to_sync
 from django.contrib.auth import REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.views import PasswordChangeView
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from unfold.forms import AdminOwnPasswordChangeForm
@@ -131,6 +132,13 @@ class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc] # unfold carries no
         if is_signed_in and self.has_permission(request):
             record_sign_in(cast("User", request.user).pk)
         return answer
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """Unfold's search of the sidebar. It takes any text for the number of a page."""
+        try:
+            return cast("HttpResponseBase", super().search(request, extra_context))
+        except InvalidPage:
+            raise Http404 from None
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         """Django's but for its redirect to the page of any object (`view_on_site`): nothing here has one."""

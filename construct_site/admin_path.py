@@ -8,6 +8,7 @@ from typing import cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from servestatic.middleware import ServeStaticMiddleware
 
 ADMIN_EXTENSION = "construct.admin"
 """In the scope of a request that came to the admin's own listener."""
@@ -25,6 +26,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+PUBLIC_FILES = ("/static/construct_site/", "/static/drf_spectacular_sidecar/")
+"""What the pages beside the admin need. The other files are the admin's, and served where it is."""
 
 Answer = HttpResponseBase | Awaitable[HttpResponseBase]
 
@@ -50,14 +54,26 @@ class AdminMiddleware:
         return _with_headers(request, await cast("Awaitable[HttpResponseBase]", self._get_response(request)))
 
 
+class FilesMiddleware(ServeStaticMiddleware):  # type: ignore[misc] # it carries no types
+    """Serves static files; without those of the admin where the admin is not."""
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_served = is_admin_served(request) or request.path_info.startswith(PUBLIC_FILES)
+        answer = await (super().__call__(request) if is_served else self.get_response(request))
+        return cast("HttpResponseBase", answer)
+
+
+def is_admin_served(request: HttpRequest) -> bool:
+    return not settings.CONSTRUCT.admin_listen or is_at_own_listener(request)
+
+
 def is_at_own_listener(request: HttpRequest) -> bool:
     return ADMIN_EXTENSION in getattr(request, "scope", {}).get("extensions", {})
 
 
 def _with_headers(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
     # Where the admin is not, nothing tells its path from any other.
-    is_served = not settings.CONSTRUCT.admin_listen or is_at_own_listener(request)
-    if is_served and f"{request.path_info}/".startswith(f"/{settings.CONSTRUCT.admin_path}"):
+    if is_admin_served(request) and f"{request.path_info}/".startswith(f"/{settings.CONSTRUCT.admin_path}"):
         for name, value in HEADERS.items():
             answer.headers[name] = value
     return answer

@@ -37,6 +37,7 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", re.IGNOR
 _ADMIN_PATH = re.compile(r"([a-z0-9_-]+/)+")
 _TAKEN_PATHS = ("api/", "static/", "ws/", "health/")
 _ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://({_HOST_NAME.pattern})(:[0-9]+)?", re.IGNORECASE)
+_ADMIN_ORIGIN = re.compile(rf"https://({_HOST_NAME.pattern}):[0-9]{{1,5}}", re.IGNORECASE)
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _SQLITE_FULL = 2
 _SQLITE_JOURNALS_IN_MEMORY = ("memory", "off")
@@ -140,6 +141,13 @@ def _admin_problems(config: Config) -> Iterator[str]:
         yield f"{variable('admin_path')} must be words of a-z, 0-9, _ and -, each with a slash behind it: desk/."
     elif path.startswith(_TAKEN_PATHS):
         yield f"{variable('admin_path')} must not begin with {', '.join(_TAKEN_PATHS)}: that is taken."
+    hosts = {host.lower() for host in config.hosts}
+    origins = [_ADMIN_ORIGIN.fullmatch(origin) for origin in config.admin_origins]
+    if not all(origin and origin[1].lower() in hosts for origin in origins):
+        yield (
+            f"{variable('admin_origins')} must hold origins with https and a port, such as https://chat.example:8443, "
+            f"of hosts that are in {variable('hosts')}."
+        )
     try:
         address = config.admin_address
     except ValueError:

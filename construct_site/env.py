@@ -145,6 +145,11 @@ class Config:
     admin_path: str = _setting(
         DEFAULT_ADMIN_PATH, "Path of the admin: words of a-z, 0-9, `_` and `-`, each with a slash behind it."
     )
+    admin_origins: list[str] = _setting(
+        (),
+        "Where browsers reach the admin at another port than 443 (`https://chat.example:8443`): its forms are taken "
+        "from there too. The hosts must be among `CONSTRUCT_HOSTS`.",
+    )
     admin_listen: str = _setting(
         "",
         "Address and port (`127.0.0.1:3001`) on which the admin is served, and nowhere else; empty: with the rest.",

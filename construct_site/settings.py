@@ -47,7 +47,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "construct_site.admin_path.AdminMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
+    "construct_site.admin_path.FilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -200,7 +200,11 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 # `no-referrer` makes browsers post forms with `Origin: null`, which the CSRF check refuses.
 SECURE_REFERRER_POLICY = "same-origin"
 # TLS ends at the proxy: what arrives here is http, what browsers name is https.
-CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in CONSTRUCT.hosts]
+CSRF_TRUSTED_ORIGINS = [
+    # Browsers write it in lower case.
+    origin.lower()
+    for origin in (*(f"https://{host}" for host in CONSTRUCT.hosts), *CONSTRUCT.admin_origins)
+]
 # Only the admin has cookies. Both lives of a sign-in are counted on the server (accounts/desk/sign_in.py).
 SESSION_COOKIE_NAME = "construct_staff"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"/{CONSTRUCT.admin_path}"

@@ -131,7 +131,7 @@ class Connection:
         self._kept_bytes = 0
         self._unheard: set[int] = set()
         self._came_at: dict[int, float] = {}
-        """Loop time at which an unconfirmed row was offered; not noted where age confirms, for want of pongs."""
+        """Loop time at which an unconfirmed row was offered: of heard ones, where pongs confirm and not age."""
         self._left_on_disk: dict[int, int] = {}
         """Unheard rows for which there was no room, and their sizes."""
         self._forgotten: dict[int, None] = {}
@@ -255,6 +255,7 @@ class Connection:
         With what another socket of the user confirmed meanwhile these could be more than a mailbox holds.
         """
         self._forget_kept(row_id)
+        self._came_at.pop(row_id, None)
         self._unheard.discard(row_id)
         self._left_on_disk[row_id] = size
         self._highest_known = max(self._highest_known, row_id)
@@ -281,6 +282,8 @@ class Connection:
             self._heart.cover(row_id)
 
     def _hand_unheard(self, row_id: int, size: int) -> None:
+        # It reaches no client: its time would be no delivery's.
+        self._came_at.pop(row_id, None)
         self._take(row_id, size)
         if self._receipts is not None:
             self._writes_before[row_id] = self._writes

@@ -55,11 +55,15 @@ def expire_mailbox(now: datetime) -> int:
 
 
 def purge_accounts(now: datetime) -> int:
-    """Delete long ended sessions, rested names, expired codes, old challenges and reports. Returns how many went."""
+    """Delete long ended sessions, expired sign-ins, rested names, expired codes, old challenges and reports.
+
+    Returns how many went.
+    """
     gone = accounts.free_names(now) + accounts.purge_invites(now) + accounts.purge_reset_codes(now)
     gone += accounts.purge_challenges(now) + purge_reports(now)
-    while deleted := accounts.purge_sessions(now, _ROWS_A_TRANSACTION):
-        gone += deleted
+    for purge_some in (accounts.purge_sessions, accounts.purge_sign_ins):
+        while deleted := purge_some(now, _ROWS_A_TRANSACTION):
+            gone += deleted
     return gone
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import redis
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from construct_site.limits import store as limits_store
 from construct_site.metrics.collector import COLLECTOR
@@ -117,6 +119,14 @@ def _values_of(item: pytest.Item) -> list[object]:
     """What the test is parametrized with."""
     callspec = getattr(item, "callspec", None)
     return [] if callspec is None else list(callspec.params.values())
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """pytest-django's, with a database whose audit may be emptied: after each test every table is."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE audit_auditentry DISABLE TRIGGER audit_never_emptied")
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ class Action(StrEnum):
     DELETE_USER = "delete_user"
     ADD_NOTE = "add_note"
     TAKE_REPORT = "take_report"
+    ASSIGN_REPORT = "assign_report"
     RELEASE_REPORT = "release_report"
     RESOLVE_REPORT = "resolve_report"
     DISMISS_REPORT = "dismiss_report"

@@ -10,6 +10,7 @@ Sessions are locked before the account and the audit's end last (see
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
@@ -108,6 +109,20 @@ def rename(actor: Actor, user_id: UUID, username: str, *, reason: str) -> None:
         append(actor, Action.RENAME, user_id=user_id, reason=reason, changes=changes)
 
 
+def give_neutral_name(actor: Actor, user_id: UUID, *, reason: str) -> None:
+    """Give the account a username that says nothing, which is its display name too; the former one rests."""
+    reason = checked_reason(actor, reason)
+    # 8 random bytes: one that is taken is as good as never met, and then refused as such.
+    name = f"user_{secrets.token_hex(8)}"
+    with transaction.atomic():
+        check_may_touch(actor, user_id, Action.RENAME)
+        former = services.rename_user(user_id, name)
+        shown = services.read_profile(user_id).display_name
+        services.update_profile(user_id, {"display_name": name})
+        changes = {"username": (former, name), "display_name": (shown, name)}
+        append(actor, Action.RENAME, user_id=user_id, reason=reason, changes=changes)
+
+
 def hide_from_search(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """Searches do not find the account any more, whatever its owner wants."""
     _set_hidden(actor, user_id, Action.HIDE_FROM_SEARCH, reason, is_hidden=True)
@@ -140,9 +155,9 @@ def set_limits(actor: Actor, user_id: UUID, messages_per_hour: int | None, *, re
     return is_changed
 
 
-def approve(actor: Actor, user_id: UUID, *, reason: str = "") -> bool:
-    """Let a new account send and be found; the one act that needs no reason. Whether it was waiting for that."""
-    reason = checked_reason(actor, reason, is_needed=False)
+def approve(actor: Actor, user_id: UUID, *, reason: str) -> bool:
+    """Let a new account send and be found. Whether it was waiting for that."""
+    reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.APPROVE)
         is_changed = services.approve_account(user_id)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.utils import timezone
 from unfold.widgets import (
+    DATETIME_CLASSES,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -34,12 +35,13 @@ _DAYS = {
     "90": "90 days",
     "": "until it is lifted",
 }
+_LONGEST = timedelta(days=36_500)
+"""Of a suspension: later ends stand where calendars end."""
 
 
-def reason_field(*, is_needed: bool = True) -> forms.CharField:
+def reason_field() -> forms.CharField:
     return forms.CharField(
         max_length=REASON_CHARS,
-        required=is_needed,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="For the staff and the audit; the account's owner does not see it.",
     )
@@ -51,15 +53,18 @@ class ReasonForm(forms.Form):
     reason = reason_field()
 
 
-class ApprovalForm(ReasonForm):
-    """The one act that needs no reason."""
-
-    reason = reason_field(is_needed=False)
-
-
 class SuspensionForm(ReasonForm):
     days = forms.ChoiceField(
         label="For", choices=list(_DAYS.items()), required=False, widget=UnfoldAdminSelectWidget
+    )
+    ends_at = forms.DateTimeField(
+        label="Or until",
+        required=False,
+        widget=forms.DateTimeInput(
+            {"type": "datetime-local", "class": " ".join(DATETIME_CLASSES)}, format="%Y-%m-%dT%H:%M"
+        ),
+        help_text="A date and time in UTC. It takes the place of the choice above.",
+        error_messages={"invalid": "Give a date and a time in UTC, as 2030-01-31T18:00."},
     )
     public_reason = forms.CharField(
         max_length=PUBLIC_REASON_CHARS,
@@ -67,12 +72,25 @@ class SuspensionForm(ReasonForm):
         widget=UnfoldAdminTextInputWidget,
         help_text="The account's owner is told this, and the end.",
     )
-    field_order = ("days", "public_reason", "reason")
+    field_order = ("days", "ends_at", "public_reason", "reason")
+
+    def clean_ends_at(self) -> datetime | None:
+        ends_at: datetime | None = self.cleaned_data["ends_at"]
+        now = timezone.now()
+        if ends_at is not None and ends_at <= now:
+            raise forms.ValidationError("This time is over already.")
+        if ends_at is not None and ends_at > now + _LONGEST:
+            raise forms.ValidationError(
+                "This is more than 100 years away: leave it empty, and lift it one day."
+            )
+        return ends_at
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         days = cleaned.pop("days", "")
-        return {**cleaned, "ends_at": timezone.now() + timedelta(days=int(days)) if days else None}
+        if days and not cleaned.get("ends_at"):
+            cleaned["ends_at"] = timezone.now() + timedelta(days=int(days))
+        return cleaned
 
 
 class RenamingForm(ReasonForm):

@@ -16,7 +16,7 @@ from django.urls import reverse
 from accounts.audit.chain import Actor
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
-from accounts.desk.forms import ApprovalForm, LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
+from accounts.desk.forms import LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
 from accounts.desk.lists import MANY, actor_of, refusal_text
 from accounts.desk.permissions import May
 from accounts.desk.registry import (
@@ -252,6 +252,14 @@ def register() -> None:
             is_for_many=False,
         ),
         UserAct(
+            "give-neutral-name",
+            "Give a neutral name",
+            "For an offensive name. The username and the display name become a generated one, such as "
+            "user_8d0f3c5b7a9e1246; the former username rests, so that nobody else takes it.",
+            May.RENAME_USER,
+            acts.give_neutral_name,
+        ),
+        UserAct(
             "edit-profile",
             "Edit the profile",
             "By the rules of the owner's own changes. What stays empty becomes empty.",
@@ -284,7 +292,6 @@ def register() -> None:
             "A new account may send and be found.",
             May.APPROVE_USER,
             acts.approve,
-            ApprovalForm,
             suits=lambda user: not user.is_approved,
         ),
         UserAct(
@@ -302,7 +309,6 @@ def register() -> None:
             May.SET_LIMITS,
             acts.set_limits,
             LimitsForm,
-            is_for_many=False,
         ),
         UserAct(
             "note",

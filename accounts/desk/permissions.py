@@ -26,7 +26,7 @@ class May(StrEnum):
     DELETE_USER = "desk.delete_user"
     ADD_NOTE = "desk.add_note"
     HANDLE_REPORT = "desk.handle_report"
-    """Take, resolve, dismiss, reopen and merge reports."""
+    """Take, assign, resolve, dismiss, reopen and merge reports."""
     MAKE_INVITE = "desk.make_invite"
     END_INVITE = "desk.end_invite"
     VIEW_SETTINGS = "desk.view_settings"

@@ -69,10 +69,10 @@ class UserAct:
     """`perform` returns an ``HttpResponse`` with a file; of one account."""
 
     def initial(self, users: Sequence[User]) -> dict[str, Any]:
-        """What the form shows at first: of one account, what is to be changed."""
-        return (
-            {} if self.is_for_many else {name: getattr(users[0], name, "") for name in self.form.base_fields}
-        )
+        """What the form shows at first: of what is to be changed, what all these accounts have in common."""
+        fields = [name for name in self.form.base_fields if hasattr(users[0], name)]
+        found = {name: {getattr(user, name) for user in users} for name in fields}
+        return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 PANELS: list[PanelSource] = []

@@ -18,6 +18,7 @@ from accounts.authentication import check_password
 from accounts.backends import StaffBackend
 from accounts.models import User
 from accounts.peers import Peer
+from accounts.services.suspensions import find_suspension
 from construct_site.errors import ConstructError, ErrorCode
 
 BEGAN, USED = "construct_began", "construct_used"
@@ -52,7 +53,9 @@ class StaffSignInForm(AuthenticationForm):  # type: ignore[misc] # unfold carrie
             raise ValidationError(error.text) from None
         # Its hash may be another by now: then the password is no longer the one that was checked.
         user = User.objects.filter(pk=credentials.id, password=credentials.encoded_password).first()
-        if user is None or not user.is_staff or not StaffBackend().user_can_authenticate(user):
+        if user is None or not user.is_staff or find_suspension(user):
+            raise self.get_invalid_login_error()
+        if not StaffBackend().user_can_authenticate(user):
             raise self.get_invalid_login_error()
         return user
 

@@ -15,13 +15,15 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
 from accounts.audit.models import AuditEntry
+from accounts.backends import StaffBackend
 from accounts.desk.acts import acting_staff, check_may_touch, checked_reason
+from accounts.desk.permissions import May
 from accounts.models import Suspension, User
 from accounts.moderation.models import NOTE_CHARS, OPEN, Report
 from accounts.services.rules import checked_prose, invalid
@@ -42,6 +44,43 @@ def take(actor: Actor, report_id: UUID, *, reason: str) -> None:
             raise _refusal("You have taken this report already.")
         _move(head, State.TAKEN, assignee_id=actor.id)
         _append(actor, Action.TAKE_REPORT, head, reason)
+
+
+def assign(actor: Actor, report_id: UUID, assignee_id: UUID, *, reason: str) -> None:
+    """Have somebody else see to an open case, in the place of whoever does: one of :func:`assignable`.
+
+    Raises ``ConstructError(VALIDATION_FAILED)`` for anybody else.
+    """
+    reason = checked_reason(actor, reason)
+    with transaction.atomic():
+        (head,) = _hold(actor, Action.ASSIGN_REPORT, report_id, assignee_id=assignee_id)
+        if head.state not in OPEN:
+            raise _refusal(f"This report is {head.state} already.")
+        if assignee_id == actor.id:
+            raise invalid("assignee", "Who sees to it themselves takes it.")
+        if not assignable(head).filter(pk=assignee_id).exists():
+            raise invalid("assignee", "This report cannot be given to this person.")
+        if head.state == State.TAKEN:
+            # Its state is the same, and so is the time that reporters are told.
+            Report.objects.filter(pk=head.pk).update(assignee=assignee_id)
+        else:
+            _move(head, State.TAKEN, assignee_id=assignee_id)
+        _append(actor, Action.ASSIGN_REPORT, head, reason, f" to {assignee_id}")
+
+
+def assignable(head: Report) -> QuerySet[User]:
+    """Who can be given the case: staff who may see and handle reports, and this one, other than who has it."""
+    reports = Report.objects.filter(Q(pk=head.pk) | Q(merged_into=head.pk))
+    people = {
+        head.assignee_id,
+        *(each for both in reports.values_list("reporter", "reported") for each in both),
+    }
+    found = User.objects.filter(is_staff=True).exclude(pk__in=[each for each in people if each])
+    for permission in (May.HANDLE_REPORT, "moderation.view_report"):
+        found = found.filter(pk__in=StaffBackend().with_perm(permission).values("pk"))
+    of_staff = User.objects.filter(Q(is_staff=True) | Q(is_superuser=True))
+    is_about_staff = head.reported_id is not None and of_staff.filter(pk=head.reported_id).exists()
+    return found.filter(is_superuser=True) if is_about_staff else found
 
 
 def release(actor: Actor, report_id: UUID, *, reason: str) -> None:
@@ -121,11 +160,11 @@ def write_note(actor: Actor, report_id: UUID, note: str, *, reason: str = "") ->
         _append(actor, Action.ADD_NOTE, head, reason)
 
 
-def _hold(actor: Actor, action: Action, *report_ids: UUID) -> list[Report]:
+def _hold(actor: Actor, action: Action, *report_ids: UUID, assignee_id: UUID | None = None) -> list[Report]:
     """The heads of these cases, locked with all that belongs to them, if the actor may act on them."""
     wanted = Q(pk__in=report_ids) | Q(merged_into__in=report_ids)
     subjects = Report.objects.filter(pk__in=report_ids).values_list("reported_id", flat=True)
-    concerned = [each for each in {actor.id, *subjects} if each is not None]
+    concerned = [each for each in {actor.id, assignee_id, *subjects} if each is not None]
     users = User.objects.filter(pk__in=concerned).order_by("pk")
     list(users.select_for_update(no_key=True).values_list("pk"))
     found = Report.objects.filter(wanted).order_by("pk").defer("text", "message_ids", "note")

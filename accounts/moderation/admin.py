@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts.desk.forms import ReasonForm
-from accounts.desk.lists import actor_of, of_user
+from accounts.desk.lists import actor_of, ask_and_act, of_user
 from accounts.desk.permissions import May
 from accounts.models import Suspension, User
 from accounts.moderation import acts
@@ -30,7 +30,7 @@ from accounts.readonly import ReadOnlyAdmin
 from construct_site.errors import ConstructError
 
 MOST_LISTED = 50
-"""Repeats, other cases and suspensions that a page lists."""
+"""Repeats, other cases, suspensions and people that a page lists."""
 State = Report.State
 _LINK = '<a class="underline" href="{}">{}</a>'
 
@@ -89,13 +89,28 @@ class RepeatsFilter(admin.SimpleListFilter):
 class CaseForm(ReasonForm):
     """What every act asks for."""
 
-    def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, report: Report, viewer_id: UUID, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.report = report
+        self.viewer_id = viewer_id
 
     def asked(self) -> dict[str, Any]:
         """The arguments of the act."""
         return {"reason": self.cleaned_data["reason"]}
+
+
+class AssignForm(CaseForm):
+    assignee = forms.ChoiceField(
+        label="To", widget=UnfoldAdminSelectWidget, help_text="Of the staff who may handle it."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        found = acts.assignable(self.report).exclude(pk=self.viewer_id).order_by("username_folded")
+        _offer(self, "assignee", [(str(each.pk), each.username) for each in found[:MOST_LISTED]])
+
+    def asked(self) -> dict[str, Any]:
+        return {**super().asked(), "assignee_id": UUID(self.cleaned_data["assignee"])}
 
 
 class ResolveForm(CaseForm):
@@ -159,6 +174,7 @@ class Act:
 
 ACTS: dict[str, Act] = {
     "take": Act("Take", acts.take, OPEN),
+    "assign": Act("Assign", acts.assign, OPEN, AssignForm),
     "release": Act("Release", acts.release, (State.TAKEN,)),
     "resolve": Act("Resolve", acts.resolve, OPEN, ResolveForm),
     "dismiss": Act("Dismiss", acts.dismiss, OPEN),
@@ -178,6 +194,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
     search_fields = ("reported__username_folded",)
     search_help_text = "The username of who was reported, or their id."
     ordering = ("created_at",)
+    actions = ("take",)
     fieldsets = (
         (
             None,
@@ -235,6 +252,20 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         ]
         return [*acting, *super().get_urls()]
 
+    @admin.action(description="Take selected reports", permissions=["handle"])
+    def take(self, request: HttpRequest, queryset: QuerySet[Report]) -> TemplateResponse | None:
+        return ask_and_act(
+            self,
+            request,
+            queryset,
+            name="take",
+            label="Take reports",
+            act=lambda actor, report, reason: acts.take(actor, report.pk, reason=reason),
+        )
+
+    def has_handle_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(May.HANDLE_REPORT)
+
     def act_view(self, request: HttpRequest, report_id: UUID, *, word: str) -> HttpResponse:
         """Ask what the act needs, and do it."""
         if not (self.has_view_permission(request) and request.user.has_perm(May.HANDLE_REPORT)):
@@ -243,7 +274,8 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         if report is None:
             raise Http404
         act = ACTS[word]
-        form = act.form(request.POST if request.method == "POST" else None, report=report)
+        data = request.POST if request.method == "POST" else None
+        form = act.form(data, report=report, viewer_id=cast("User", request.user).pk)
         if form.is_valid() and self._is_done(request, act, form):
             return HttpResponseRedirect(_address(report))
         told = {

@@ -15,6 +15,8 @@ from nacl.secret import Aead
 
 from accounts.services.codes import CodeKind
 from construct_site.derivation import derived_key
+from construct_site.metrics.collector import count
+from construct_site.metrics.table import Metric
 
 SECRET_BYTES = 20
 """RFC 4226 section 4, R6."""
@@ -75,6 +77,8 @@ class Authenticator(ThrottlingMixin, Device):  # type: ignore[misc] # django_otp
             self.throttle_increment(commit=False)
             self.throttling_failure_count = min(self.throttling_failure_count, DOUBLINGS_MAX)
             self.save()
+            if self.confirmed:
+                count(Metric.FAILED_LOGINS)
             return False
         self.throttle_reset()
         return True

@@ -59,6 +59,7 @@ from accounts.services.sessions import (
     revoke_other_sessions,
     revoke_sessions,
 )
+from accounts.services.sign_ins import purge_sign_ins
 from accounts.services.suspensions import (
     end_suspensions,
     lift_suspension,
@@ -112,6 +113,7 @@ __all__ = [
     "purge_invites",
     "purge_reset_codes",
     "purge_sessions",
+    "purge_sign_ins",
     "read_profile",
     "redeem_reset_code",
     "rename_user",

@@ -23,16 +23,21 @@ class MessageWindow:
     were last heard of.
     """
 
-    __slots__ = ("blocked_until", "ends_at", "expires_at", "others", "own")
+    __slots__ = ("blocked_above", "blocked_until", "ends_at", "expires_at", "others", "own")
 
     def __init__(self, now: float) -> None:
         self.own = self.others = 0
         self.blocked_until = 0.0
+        self.blocked_above = 0
+        """The hourly limit that brought the block: a higher one is not held to it."""
         self.ends_at = self.expires_at = now + HOUR_S
 
-    def block(self, until: float) -> None:
-        self.blocked_until = until
+    def block(self, until: float, per_hour: int) -> None:
+        self.blocked_until, self.blocked_above = until, per_hour
         self.expires_at = max(self.ends_at, until)
+
+    def is_blocked(self, now: float, per_hour: int) -> bool:
+        return self.blocked_until > now and per_hour <= self.blocked_above
 
 
 class MessageCounter:
@@ -41,7 +46,8 @@ class MessageCounter:
     Attempts beyond ``messages_per_hour`` are refused and still counted; the
     ``messages_block_at``-th blocks the user for an hour from then on, after which
     a new hour begins. Attempts while blocked count as nothing. Who has a limit of
-    their own is blocked as far beyond it as others beyond theirs.
+    their own is blocked as far beyond it as others beyond theirs. Once the limit is
+    raised the block is over, and what was counted in the hour counts towards the new one.
 
     The numbers of other processes arrive about every second
     (:mod:`construct_site.limits.reconcile`), so a user with sockets on several can
@@ -64,29 +70,29 @@ class MessageCounter:
         if not config.limits_on:
             return
         now = time.time()
-        user = user_id.int  # hashing the UUID itself costs a call into Python
-        window = self.windows.get(user, now) or self.windows.put(user, MessageWindow(now), now)
-        if window.blocked_until > now:
-            raise ConstructError(
-                ErrorCode.USER_BLOCKED,
-                f"Still blocked for too many messages. Try again in {in_words(window.blocked_until - now)}.",
-            )
-        window.own += 1
-        if self._is_shared:
-            self.changed.add(user)
-        count = window.own + window.others
         block_at = config.messages_block_at
         if per_hour is None:
             per_hour = config.messages_per_hour
         else:
             block_at = per_hour + max(1, block_at - config.messages_per_hour)
-        if count > per_hour or count >= block_at:
-            raise self._refusal(window, count, block_at, now)
-
-    def _refusal(self, window: MessageWindow, count: int, block_at: int, now: float) -> ConstructError:
-        if count < block_at:
-            return too_many("messages", window.ends_at - now)
-        window.block(now + BLOCK_S)
-        return ConstructError(
-            ErrorCode.RATE_LIMIT_BLOCKED, f"Too many messages. You are blocked for {in_words(BLOCK_S)}."
-        )
+        user = user_id.int  # hashing the UUID itself costs a call into Python
+        window = self.windows.get(user, now) or self.windows.put(user, MessageWindow(now), now)
+        if window.is_blocked(now, per_hour):
+            raise ConstructError(
+                ErrorCode.USER_BLOCKED,
+                f"Still blocked for too many messages. Try again in {in_words(window.blocked_until - now)}.",
+            )
+        if window.ends_at <= now:
+            # The limit was raised during a block that is longer than the hour.
+            window = self.windows.put(user, MessageWindow(now), now)
+        window.own += 1
+        if self._is_shared:
+            self.changed.add(user)
+        count = window.own + window.others
+        if count >= block_at:
+            window.block(now + BLOCK_S, per_hour)
+            raise ConstructError(
+                ErrorCode.RATE_LIMIT_BLOCKED, f"Too many messages. You are blocked for {in_words(BLOCK_S)}."
+            )
+        if count > per_hour:
+            raise too_many("messages", window.ends_at - now)

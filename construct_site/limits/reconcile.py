@@ -4,8 +4,9 @@ Each process writes its own absolute count of a user's hour and reads the sum of
 the others', many users in one call. Writing twice changes nothing, so a call
 whose answer was lost is simply made again.
 
-A user's hash in the store: ``ends_at`` and ``blocked_until`` in Unix seconds, and
-one ``p:<process>`` count per process. It goes when the hour and the block are over.
+A user's hash in the store: ``ends_at`` and ``blocked_until`` in Unix seconds, the hourly limit
+``blocked_above`` that brought the block, and one ``p:<process>`` count per process. It goes when the
+hour and the block are over.
 Hours that began apart (during an outage, or by clocks that differ) merge into
 the one that ends first.
 """
@@ -25,13 +26,18 @@ from construct_site.limits.store import SharedStore, StoreAway
 
 USERS_PER_CALL = 100
 
+# A process of a version before wrote a block without its limit: it holds under every limit.
 SCRIPT = """
 local process, now = 'p:' .. ARGV[1], tonumber(ARGV[2])
 local answers = {}
 for i, key in ipairs(KEYS) do
-    local own, ends_at, blocked_until = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-    local known = redis.call('hmget', key, 'ends_at', 'blocked_until')
-    blocked_until = math.max(blocked_until, tonumber(known[2] or 0))
+    local own, ends_at = ARGV[4 * i - 1], tonumber(ARGV[4 * i])
+    local blocked_until, blocked_above = tonumber(ARGV[4 * i + 1]), ARGV[4 * i + 2]
+    local known = redis.call('hmget', key, 'ends_at', 'blocked_until', 'blocked_above')
+    local known_blocked_until = tonumber(known[2] or 0)
+    if known_blocked_until > blocked_until then
+        blocked_until, blocked_above = known_blocked_until, known[3] or '9007199254740991'
+    end
     local known_ends_at = tonumber(known[1] or 0)
     if now >= known_ends_at then
         redis.call('del', key)
@@ -39,7 +45,7 @@ for i, key in ipairs(KEYS) do
         ends_at = math.min(ends_at, known_ends_at)
     end
     redis.call('hset', key, 'ends_at', string.format('%.3f', ends_at),
-        'blocked_until', string.format('%.3f', blocked_until), process, own)
+        'blocked_until', string.format('%.3f', blocked_until), 'blocked_above', blocked_above, process, own)
     redis.call('pexpire', key, math.ceil(1000 * math.max(1, math.max(ends_at, blocked_until) - now)))
     local others, fields = 0, redis.call('hgetall', key)
     for f = 1, #fields, 2 do
@@ -50,6 +56,7 @@ for i, key in ipairs(KEYS) do
     answers[#answers + 1] = tostring(others)
     answers[#answers + 1] = string.format('%.3f', ends_at)
     answers[#answers + 1] = string.format('%.3f', blocked_until)
+    answers[#answers + 1] = blocked_above
 end
 return answers
 """
@@ -95,17 +102,20 @@ class MessageReconciler:
             lambda: cast("Awaitable[list[bytes]]", self._script(keys=keys, args=arguments))
         )
         for index, (_, window) in enumerate(live):
-            others, ends_at, blocked_until = map(float, answers[3 * index : 3 * index + 3])
-            _adopt(window, int(others), ends_at, blocked_until)
+            others, ends_at, blocked_until, blocked_above = map(float, answers[4 * index : 4 * index + 4])
+            _adopt(window, int(others), ends_at, blocked_until, int(blocked_above))
 
 
-def _report(window: MessageWindow, now: float) -> tuple[int, float, float]:
+def _report(window: MessageWindow, now: float) -> tuple[int, float, float, int]:
     if now < window.ends_at:
-        return window.own, window.ends_at, window.blocked_until
-    return 0, window.blocked_until, window.blocked_until  # the hour is over, the block is not
+        return window.own, window.ends_at, window.blocked_until, window.blocked_above
+    # The hour is over, the block is not.
+    return 0, window.blocked_until, window.blocked_until, window.blocked_above
 
 
-def _adopt(window: MessageWindow, others: int, ends_at: float, blocked_until: float) -> None:
+def _adopt(
+    window: MessageWindow, others: int, ends_at: float, blocked_until: float, blocked_above: int
+) -> None:
     window.others = others
     window.ends_at = ends_at
-    window.block(max(window.blocked_until, blocked_until))
+    window.block(*max((window.blocked_until, window.blocked_above), (blocked_until, blocked_above)))

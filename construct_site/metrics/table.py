@@ -55,8 +55,8 @@ TABLE: dict[Metric, Row] = {
     ),
     Metric.FAILED_LOGINS: Row(
         Kind.SUM,
-        "Wrong passwords, those at the admin too, and wrong reset codes; attempts that a limit refused unseen are not "
-        "among them.",
+        "Wrong passwords, those at the admin too, wrong reset codes and wrong codes of a second factor; attempts that "
+        "a limit refused unseen are not among them.",
     ),
     Metric.ACTIVE_USERS: Row(
         Kind.HIGHEST,
@@ -77,7 +77,7 @@ TABLE: dict[Metric, Row] = {
     Metric.DELIVERY_TIME: Row(
         Kind.TIMES,
         "From when a message reached the process with a connection of its recipient until that client confirmed it, "
-        "for each connection; what waited in the mailbox first is not measured.",
+        "for each connection; what waited in the mailbox first is not measured, nor what a blocked sender wrote.",
     ),
     Metric.OPEN_REPORTS: Row(Kind.LAST, "Reports that wait for a moderator, read every minute."),
     Metric.STALE_PREKEYS: Row(

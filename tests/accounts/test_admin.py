@@ -108,6 +108,13 @@ def test_no_page_shows_a_secret(root: Client, alice: User, grant: Grant, page: s
     assert not [secret for secret in secrets_of(alice, session, grant.token) if secret in text]
 
 
+@pytest.mark.parametrize("page", ["x", "0", "-1", "2", "1.5", "", "9" * 400])
+def test_a_page_of_the_search_that_there_is_not_is_not_found(root: Client, page: str) -> None:
+    search = reverse("admin:search")
+    assert "Users" in root.get(search, {"s": "use", "page": "1"}).content.decode()
+    assert root.get(search, {"s": "use", "page": page}).status_code == 404
+
+
 def test_nobody_is_added_here(root: Client) -> None:
     assert root.get(reverse("admin:accounts_user_add")).status_code == 403
     assert root.get(reverse("admin:accounts_session_add")).status_code == 403
@@ -174,8 +181,7 @@ class TestActs:
         page = root.get(act_page(name, alice))
         assert page.status_code == 200
         assert ACTS[name].explanation in unescape(page.content.decode())
-        if name != "approve":
-            assert root.post(act_page(name, alice), {}).status_code == 200
+        assert root.post(act_page(name, alice), {}).status_code == 200
         assert User.objects.values().get(pk=alice.pk) == before
         assert not AuditEntry.objects.exists()
 
@@ -206,6 +212,69 @@ class TestActs:
             assert text in page
         entry = AuditEntry.objects.get()
         assert (entry.action, entry.user_id, entry.reason) == ("suspend", alice.pk, "ticket 7")
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_a_suspension_ends_at_the_minute_that_was_given(
+        self, moderator: Client, alice: User, count: int
+    ) -> None:
+        users = [alice, *(User.objects.create_user(f"user{each}") for each in range(count - 1))]
+        page = moderator.get(act_page("suspend", *users)).content.decode()
+        assert re.search(r'<input type="datetime-local" name="ends_at"', page)
+        end = (timezone.now() + timedelta(days=400)).replace(second=0, microsecond=0)
+        form = {"days": "7", "ends_at": f"{end:%Y-%m-%dT%H:%M}", "reason": "why"}
+        moderator.post(act_page("suspend", *users), form)
+        assert [each.ends_at for each in Suspension.objects.all()] == [end] * count
+        told = {entry.target for entry in AuditEntry.objects.all()}
+        assert told == {f"until {end:%Y-%m-%d %H:%M} UTC"}
+
+    @pytest.mark.parametrize(
+        ("ends_at", "refusal"),
+        [
+            ("2020-01-01T10:00", "This time is over already."),
+            ("2020-01-01T10:00:00Z", "This time is over already."),
+            ("9999-12-31T23:59", "This is more than 100 years away"),
+            ("9999-12-31T23:59:59-12:00", "This is more than 100 years away"),
+            ("0001-01-01T00:00:00+12:00", "This time is over already."),
+            ("2030-02-31T10:00", "Give a date and a time in UTC, as 2030-01-31T18:00."),
+            ("tomorrow", "Give a date and a time in UTC, as 2030-01-31T18:00."),
+        ],
+    )
+    def test_an_end_that_cannot_be_is_refused_on_the_form(
+        self, moderator: Client, alice: User, ends_at: str, refusal: str
+    ) -> None:
+        form = {"days": "7", "ends_at": ends_at, "public_reason": "Spam.", "reason": "why"}
+        answer = moderator.post(act_page("suspend", alice), form)
+        assert answer.status_code == 200
+        page = unescape(answer.content.decode())
+        assert refusal in page
+        assert f'value="{ends_at}"' in page, "what was typed stays"
+        assert not Suspension.objects.exists()
+
+    def test_the_form_of_limits_shows_what_the_accounts_have_in_common(
+        self, moderator: Client, alice: User
+    ) -> None:
+        bob = User.objects.create_user("bob")
+        User.objects.update(messages_per_hour=50)
+        for users in ([alice], [alice, bob]):
+            assert 'value="50"' in moderator.get(act_page("set-limits", *users)).content.decode()
+        User.objects.filter(pk=bob.pk).update(messages_per_hour=60)
+        page = moderator.get(act_page("set-limits", alice, bob)).content.decode()
+        assert not re.search(r'value="[56]0"', page)
+        moderator.post(act_page("set-limits", alice, bob), {"messages_per_hour": "60", "reason": "why"})
+        limits = User.objects.filter(pk__in=[alice.pk, bob.pk]).values_list("messages_per_hour", flat=True)
+        assert list(limits) == [60, 60]
+        assert [entry.user_id for entry in AuditEntry.objects.all()] == [alice.pk], "it was another"
+
+    def test_several_get_neutral_names_at_once(self, moderator: Client, alice: User) -> None:
+        bob = User.objects.create_user("bob")
+        answer = moderator.post(
+            USERS, {"action": "give-neutral-name", "_selected_action": [alice.pk, bob.pk]}
+        )
+        moderator.post(answer["location"], {"reason": "offensive"})
+        names = set(User.objects.filter(pk__in=[alice.pk, bob.pk]).values_list("username", flat=True))
+        assert len(names) == 2
+        assert all(name.startswith("user_") for name in names)
+        assert [entry.action for entry in AuditEntry.objects.all()] == ["rename", "rename"]
 
     def test_several_are_done_one_by_one_and_refusals_are_told(self, moderator: Client, alice: User) -> None:
         root = User.objects.create_superuser("root", PASSWORD)
@@ -291,7 +360,7 @@ class TestActs:
         bob = User.objects.create_user("bob", is_approved=False)
         User.objects.filter(pk=alice.pk).update(is_approved=False)
         with django_capture_on_commit_callbacks() as callbacks:
-            moderator.post(act_page("approve", alice), {"reason": ""})
+            moderator.post(act_page("approve", alice), {"reason": "a person"})
         assert events(callbacks) == [AccountApproved(alice.pk)]
         moderator.post(act_page("refuse", bob, alice), {"reason": "bot"})
         assert User.objects.get(pk=alice.pk).is_approved

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -25,10 +26,11 @@ from pytest_django import Settings
 from accounts.audit.chain import OPERATOR
 from accounts.audit.models import AuditEntry
 from accounts.desk.acts import remove_second_factor
-from accounts.models import User
+from accounts.models import Suspension, User
 from accounts.second_factor import services
 from accounts.second_factor.models import RECOVERY, Authenticator, RecoveryCode
-from accounts.services import require_password_reset
+from accounts.services import require_password_reset, suspend_user
+from construct_site.metrics.table import Metric
 from tests.accounts.authenticators import code_of, enrol
 from tests.accounts.conftest import PASSWORD
 
@@ -87,6 +89,19 @@ class TestPassword:
         assert await is_in(browser)
         entry = await AuditEntry.objects.aget()
         assert (entry.action, entry.actor_id, entry.user_id) == ("sign_in", staff.pk, staff.pk)
+
+    async def test_who_was_suspended_is_let_in_from_the_end_on(
+        self, browser: AsyncClient, staff: User
+    ) -> None:
+        now = timezone.now()
+        suspend = sync_to_async(suspend_user)
+        await suspend(staff.pk, public_reason="", internal_reason="x", ends_at=now + timedelta(minutes=5))
+        with time_machine.travel(now + timedelta(minutes=5, seconds=-1), tick=False):
+            await refusal(browser, "moderator", PASSWORD)
+        with time_machine.travel(now + timedelta(minutes=5), tick=False):
+            assert (await sign_in(browser, "moderator", PASSWORD)).status_code == 302
+            assert await is_in(browser)
+        assert (await Suspension.objects.aget()).ended_at == now + timedelta(minutes=5)
 
     @pytest.mark.usefixtures("staff")
     async def test_every_refusal_has_one_text(self, browser: AsyncClient) -> None:
@@ -246,6 +261,19 @@ class TestVerification:
                 assert answer.status_code == 200
                 clock.shift(timedelta(seconds=wait_s))
             assert (await browser.post(VERIFY, {"code": code_of(authenticator)})).status_code == 302
+
+    async def test_wrong_codes_that_are_looked_at_count_as_failed_logins(
+        self, browser: AsyncClient, staff: User, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        await sign_in(browser, "moderator", PASSWORD)
+        await browser.post(ENROL, {"code": "abcdef"})
+        assert newly_counted() == {}, "who sets one up has none to guess"
+        codes = await sync_to_async(enrol)(staff)
+        await browser.post(VERIFY, {"code": "abcdef"})
+        assert newly_counted() == {Metric.FAILED_LOGINS: 1}
+        await browser.post(VERIFY, {"code": "abcdef"})
+        await browser.post(VERIFY, {"code": codes[0]})
+        assert newly_counted() == {}, "it is shut after a failure"
 
     async def test_the_wait_has_an_end(self, browser: AsyncClient, staff: User) -> None:
         await sync_to_async(enrol)(staff)

@@ -184,6 +184,9 @@ async def test_the_desk_fits_a_phone(
     await page.get_by_label("Public reason").fill(TOLD)
     await page.get_by_label("Reason*", exact=True).fill(REASON)
     await screenshot(page, "desk-phone")
+    await page.get_by_label("Or until").fill("2099-01-31T18:00")
+    await page.get_by_role("button", name="Suspend").click()
+    await expect(page.get_by_role("row").filter(has_text=TOLD)).to_contain_text("2099-01-31 18:00")
 
 
 async def _report(sockets: Sockets, reported: str, reporter: str) -> Case:

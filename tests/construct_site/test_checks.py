@@ -153,6 +153,23 @@ UNWORKABLE: dict[str, tuple[dict[str, Any], str]] = {
     "a listener of the admin that is no address": ({"admin_listen": "127.0.0.1:hidden"}, "admin_listen"),
     "any port for the admin": ({"admin_listen": "127.0.0.1:0"}, "admin_listen"),
     "a port for the admin that is none": ({"admin_listen": "127.0.0.1:65536"}, "admin_listen"),
+    "an origin of the admin without TLS": (
+        {"hosts": ["fine.example"], "admin_origins": ["http://fine.example:8443"]},
+        "admin_origins",
+    ),
+    "an origin of the admin with a path": (
+        {"hosts": ["fine.example"], "admin_origins": ["https://fine.example:8443/hidden"]},
+        "admin_origins",
+    ),
+    "an origin of the admin at any port": (
+        {"hosts": ["fine.example"], "admin_origins": ["https://fine.example:*"]},
+        "admin_origins",
+    ),
+    "an origin of the admin elsewhere": (
+        {"hosts": ["fine.example"], "admin_origins": ["https://hidden.example:8443"]},
+        "admin_origins",
+    ),
+    "any origin of the admin": ({"hosts": ["fine.example"], "admin_origins": ["*"]}, "admin_origins"),
     "one port for all": ({"admin_listen": "127.0.0.1:3000", "port": 3000}, "admin_listen"),
     "a port that is none": ({"port": 65536}, "port"),
     "a pause that is not a number": ({"housekeeping_s": float("nan")}, "housekeeping_s"),
@@ -239,6 +256,10 @@ def test_zero_is_refused_where_nothing_works_with_it(name: str) -> None:
                 "capacitor://localhost",
                 "http://[::1]:5173",
             ]
+        },
+        {
+            "hosts": ["Chat.example", "[::1]"],
+            "admin_origins": ["https://chat.Example:8443", "https://[::1]:8443"],
         },
         {"port": 0, "drain_s": 0.0, "doorbell_s": 0.0},
         {"trusted_proxies": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/64", "::1"]},

@@ -5,10 +5,12 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
+from redis import Redis
 from time_machine import TimeMachineFixture
 
 from construct_site.errors import ConstructError, ErrorCode
 from construct_site.limits import Limiter
+from construct_site.limits.keys import counter_key
 from construct_site.limits.memory import SMALLEST_SWEEP
 from construct_site.limits.messages import MessageCounter
 from construct_site.limits.reconcile import USERS_PER_CALL
@@ -27,12 +29,15 @@ def _small_amounts(amounts: Amounts) -> None:
     amounts(messages_per_hour=10, messages_block_at=15)
 
 
-def send(limiter: Limiter | MessageCounter, user: UUID, times: int = 1) -> list[ErrorCode | None]:
+def send(
+    limiter: Limiter | MessageCounter, user: UUID, times: int = 1, per_hour: int | None = None
+) -> list[ErrorCode | None]:
     """The outcome of each attempt, in order."""
     outcomes: list[ErrorCode | None] = []
     for _ in range(times):
         try:
-            limiter.count_message(user) if isinstance(limiter, Limiter) else limiter.count(user)
+            count = limiter.count_message if isinstance(limiter, Limiter) else limiter.count
+            count(user, per_hour)
         except ConstructError as error:
             outcomes.append(error.code)
         else:
@@ -208,22 +213,71 @@ def test_counters_in_memory_are_swept(time_machine: TimeMachineFixture) -> None:
     assert (len(counter.windows), len(counter.changed)) == (1, 0)
 
 
-async def test_a_limit_of_ones_own_holds_in_the_place_of_the_servers(limiter: Limiter) -> None:
-    def outcomes(per_hour: int, times: int) -> list[ErrorCode | None]:
-        found: list[ErrorCode | None] = []
-        for _ in range(times):
-            try:
-                limiter.count_message(user, per_hour)
-            except ConstructError as error:
-                found.append(error.code)
-            else:
-                found.append(None)
-        return found
+async def test_a_raised_limit_ends_the_block_and_a_lower_one_does_not(limiter: Limiter) -> None:
+    user = uuid4()
+    assert send(limiter, user, 16)[14:] == [ErrorCode.RATE_LIMIT_BLOCKED, ErrorCode.USER_BLOCKED]
+    for per_hour in (10, 3):
+        assert send(limiter, user, per_hour=per_hour) == [ErrorCode.USER_BLOCKED]
+    assert send(limiter, user, 3, per_hour=17) == [None, None, ErrorCode.RATE_LIMIT_EXCEEDED]
+    assert send(limiter, user) == [ErrorCode.USER_BLOCKED], "the limit was taken back"
 
+
+async def test_attempts_of_the_hour_count_towards_a_raised_limit(limiter: Limiter) -> None:
+    user = uuid4()
+    send(limiter, user, 15)
+    outcomes = send(limiter, user, 3, per_hour=12)
+    assert outcomes == [
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        ErrorCode.RATE_LIMIT_BLOCKED,
+        ErrorCode.USER_BLOCKED,
+    ]
+
+
+async def test_after_the_hour_a_raised_limit_is_a_fresh_allowance_within_the_block(
+    limiter: Limiter, time_machine: TimeMachineFixture
+) -> None:
+    user = uuid4()
+    send(limiter, user)
+    time_machine.shift(HOUR_S / 2)
+    send(limiter, user, 14)
+    time_machine.shift(HOUR_S / 2 + 1)
+    assert send(limiter, user) == [ErrorCode.USER_BLOCKED]
+    assert send(limiter, user, 13, per_hour=12) == [None] * 12 + [ErrorCode.RATE_LIMIT_EXCEEDED]
+
+
+async def test_a_raised_limit_ends_the_block_on_every_process(processes: tuple[Limiter, Limiter]) -> None:
+    one, two = processes
+    user = uuid4()
+    send(one, user, 15)
+    send(two, user)
+    for each in (one, two):
+        await each.reconcile()
+        assert send(each, user) == [ErrorCode.USER_BLOCKED]
+    for each in (one, two, one, two):
+        assert send(each, user, per_hour=30) == [None]
+        await each.reconcile()
+    assert send(two, user) == [ErrorCode.USER_BLOCKED]
+
+
+async def test_a_block_by_a_process_of_the_version_before_holds_under_every_limit(
+    processes: tuple[Limiter, Limiter], redis_url: str
+) -> None:
+    one, two = processes
+    user = uuid4()
+    send(one, user, 15)
+    await one.reconcile()
+    with Redis.from_url(redis_url) as store:
+        assert store.hdel(counter_key("messages", str(user)), "blocked_above") == 1
+    send(two, user)
+    await two.reconcile()
+    assert send(two, user, per_hour=1_000_000) == [ErrorCode.USER_BLOCKED]
+
+
+async def test_a_limit_of_ones_own_holds_in_the_place_of_the_servers(limiter: Limiter) -> None:
     for per_hour in (0, 3, 20):
         user = uuid4()
         refused = [ErrorCode.RATE_LIMIT_EXCEEDED] * 4
-        assert outcomes(per_hour, per_hour + 6) == [
+        assert send(limiter, user, per_hour + 6, per_hour) == [
             *[None] * per_hour,
             *refused,
             ErrorCode.RATE_LIMIT_BLOCKED,

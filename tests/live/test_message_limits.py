@@ -8,7 +8,7 @@ import pytest
 
 from tests.live.dialogue import Dialogue, Person, chat_message
 from tests.live.nodes import SHARED_SETTINGS, Nodes, Sockets, run_in_another_process
-from tests.live.server import Backing, ServerFactory
+from tests.live.server import SERVE, Backing, ServerFactory
 from tests.live.test_approval import NO_SWEEP, POLL_S, without_layer
 
 HEARD_S = 3 * 10.0
@@ -44,6 +44,18 @@ async def test_without_the_channel_layer_the_sweep_finds_the_limit_for_every_liv
         set_limits(without_layer(nodes.backing), alice, limit)
         for socket in (here, there):
             await until(socket, alice, expected)
+
+
+async def test_a_raised_limit_lets_a_blocked_user_send_again(
+    backing: Backing, server_process: ServerFactory
+) -> None:
+    server = server_process(SERVE, CONSTRUCT_MESSAGES_PER_HOUR="2", CONSTRUCT_MESSAGES_BLOCK_AT="4")
+    async with Sockets(server, server_process.private) as sockets:
+        socket, alice = await sockets.register()
+        outcomes = [await outcome(socket, alice) for _ in range(5)]
+        assert outcomes[2:] == ["RATE_LIMIT_EXCEEDED", "RATE_LIMIT_BLOCKED", "USER_BLOCKED"]
+        set_limits(backing, alice, 1000)
+        await until(socket, alice, "USER_NOT_FOUND")
 
 
 @pytest.mark.parametrize("backing", ["distributed"], indirect=True)

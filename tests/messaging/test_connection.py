@@ -1038,6 +1038,30 @@ class TestDeliveryTime:
         assert rows.confirmed == [1, 2]
         assert newly_counted() == {}
 
+    @pytest.mark.parametrize("receipts", [False, True])
+    async def test_nor_is_what_a_blocked_sender_wrote(
+        self, rows: ModelRows, newly_counted: Callable[[], Counter[Metric]], receipts: bool
+    ) -> None:
+        connection, socket = await begun(rows, receipts=receipts)
+        connection.offer(*rows.store(FRAMES[0]), is_unheard=True)
+        answer(connection, socket)
+        assert rows.confirmed == [1]
+        assert newly_counted() == {}
+
+    async def test_nor_is_what_was_kept_when_its_sender_was_blocked(
+        self, rows: ModelRows, newly_counted: Callable[[], Counter[Metric]]
+    ) -> None:
+        socket = RecordingSocket()
+        connection = Connection(identity(), socket, rows)
+        frame = message_frame()
+        connection.offer(*rows.store(frame))
+        connection.silence(codec.sender_of(frame))
+        connection.begin()
+        await turns()
+        answer(connection, socket)
+        assert rows.confirmed == [1]
+        assert newly_counted() == {}
+
     async def test_nor_is_anything_where_no_pongs_come(
         self, rows: ModelRows, amounts: Amounts, newly_counted: Callable[[], Counter[Metric]]
     ) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 import time_machine
+from django.contrib.sessions.models import Session as BrowserSession
 from django.core.management import call_command
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -244,6 +245,21 @@ class TestKeepHouse:
             assert expire_if_due() == 2
         assert Invite.objects.count() == 1
         assert not UsedChallenge.objects.exists()
+
+    @pytest.mark.usefixtures("transactional_db")
+    def test_expired_sign_ins_to_the_admin_go_in_bounded_transactions(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(housekeeping, "_ROWS_A_TRANSACTION", 3)
+        BrowserSession.objects.bulk_create(
+            [BrowserSession(session_key=str(number), expire_date=NOW) for number in range(7)]
+        )
+        BrowserSession.objects.create(session_key="live", expire_date=NOW + MINUTE)
+        with time_machine.travel(NOW, tick=False), CaptureQueriesContext(connection) as queries:
+            assert expire_if_due() == 7
+        assert [row.session_key for row in BrowserSession.objects.all()] == ["live"]
+        statements = [each["sql"] for each in queries]
+        assert len([each for each in statements if each.startswith('DELETE FROM "django_session"')]) == 3
 
     @pytest.mark.usefixtures("transactional_db")
     def test_where_the_audit_ends_is_logged_once_an_hour(self) -> None:

@@ -14,8 +14,8 @@ from messaging.housekeeping import purge
 
 class Command(OperatorCommand):
     help = (
-        "Deletes expired messages and stubs, sessions that ended long ago, names that have rested and "
-        "expired invites, reset codes, used challenges, old reports and old figures."
+        "Deletes expired messages and stubs, sessions that ended long ago, expired sign-ins to the admin, "
+        "names that have rested and expired invites, reset codes, used challenges, old reports and old figures."
     )
 
     def handle(self, *_args: Any, reason: str, **_options: Any) -> None:

@@ -58,6 +58,7 @@ class Scene:
     invite_id: int
     report_id: UUID
     other_report_id: UUID
+    colleague_id: UUID
     group_id: int
     recovery_codes: list[str] = field(default_factory=list)
 
@@ -168,6 +169,10 @@ STEPS: dict[str, Step] = {
     "auth_group_change": Step(Action.CHANGE_ROLE, {"name": "Helpers"}),
     "auth_group_delete": Step(Action.CHANGE_ROLE),
     "moderation_report_take": of_report(Action.TAKE_REPORT),
+    "moderation_report_changelist take": of_row(Action.TAKE_REPORT, "take", lambda scene: scene.report_id),
+    "moderation_report_assign": of_report(
+        Action.ASSIGN_REPORT, lambda scene: {"assignee": scene.colleague_id}
+    ),
     "moderation_report_release": of_report(Action.RELEASE_REPORT, state="taken"),
     "moderation_report_resolve": of_report(Action.RESOLVE_REPORT),
     "moderation_report_dismiss": of_report(Action.DISMISS_REPORT),
@@ -184,10 +189,11 @@ STEPS: dict[str, Step] = {
             ("revoke-sessions", Action.REVOKE_SESSIONS, {}, {}),
             ("require-password-reset", Action.REQUIRE_PASSWORD_RESET, {}, {}),
             ("rename", Action.RENAME, {}, {"username": "carol"}),
+            ("give-neutral-name", Action.RENAME, {}, {}),
             ("edit-profile", Action.EDIT_PROFILE, {}, {"display_name": "Queen"}),
             ("hide", Action.HIDE_FROM_SEARCH, {}, {}),
             ("show", Action.SHOW_IN_SEARCH, {}, {}),
-            ("approve", Action.APPROVE, {"reason": "x" * 501}, {}),
+            ("approve", Action.APPROVE, {}, {}),
             ("refuse", Action.REFUSE, {}, {}),
             ("set-limits", Action.SET_LIMITS, {}, {"messages_per_hour": 5}),
             ("note", Action.ADD_NOTE, {"text": ""}, {"text": "Was warned."}),
@@ -283,6 +289,7 @@ def set_scene(role: str | None) -> Scene:
     write_roles(apps)
     viewer = User.objects.create_user("viewer", PASSWORD, is_staff=True, is_superuser=role is None)
     viewer.groups.set(Group.objects.filter(name=role))
+    colleague = User.objects.create_user("carla", is_staff=True, is_superuser=True)
     subject, reporter = (User.objects.create_user(name, PASSWORD) for name in ("alice", "bob"))
     session_id = open_session(subject, HOME).session_id
     begin(subject)
@@ -290,7 +297,8 @@ def set_scene(role: str | None) -> Scene:
     spam, other = (report(reporter.pk, subject.pk, category, "", []) for category in ("spam", "other"))
     User.objects.filter(pk=subject.pk).update(is_active=False, is_approved=False)
     group = Group.objects.create(name="Beginners")
-    return Scene(viewer, subject, session_id, Invite.objects.get().pk, spam, other, group.pk)
+    invite_id = Invite.objects.get().pk
+    return Scene(viewer, subject, session_id, invite_id, spam, other, colleague.pk, group.pk)
 
 
 def rows() -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from accounts.audit.models import AuditDetails, AuditEntry
 from accounts.audit.verification import verify
 from accounts.desk import acts
 from accounts.desk.lists import MANY
-from accounts.models import Session, User
+from accounts.models import USERNAME, Session, User
 from accounts.services import list_sessions, open_session
 from construct_site.errors import ConstructError, ErrorCode
 from tests.accounts.conftest import HOME
@@ -66,7 +67,7 @@ def test_the_console_and_the_server_act_under_their_own_names(actor: Actor, subj
     assert AuditEntry.objects.get().actor_kind == actor.kind
 
 
-@pytest.mark.parametrize("word", sorted(set(ACTS) - {"approve"}))
+@pytest.mark.parametrize("word", ACTS)
 @pytest.mark.parametrize("reason", ["", " \n", "x" * 501, "a\0b"])
 def test_without_a_good_reason_nothing_happens(
     moderator: Actor, subject: User, word: str, reason: str
@@ -139,7 +140,7 @@ def test_to_nobody_nothing_is_done(moderator: Actor, word: str) -> None:
 
 def test_what_changes_nothing_is_no_entry(moderator: Actor, alice: User) -> None:
     assert not acts.lift_suspension(moderator, alice.pk, reason="why")
-    assert not acts.approve(moderator, alice.pk)
+    assert not acts.approve(moderator, alice.pk, reason="why")
     assert not acts.set_limits(moderator, alice.pk, None, reason="why")
     with pytest.raises(ConstructError):
         acts.refuse(moderator, alice.pk, reason="why")
@@ -156,6 +157,35 @@ def test_a_new_name_lies_beside_its_entry_and_goes_with_the_account(moderator: A
     assert not AuditDetails.objects.exists()
     assert [entry.action for entry in AuditEntry.objects.order_by("number")] == ["rename", "delete_user"]
     assert verify().faults == []
+
+
+def test_a_neutral_name_takes_the_place_of_both_names(moderator: Actor, alice: User) -> None:
+    shown = alice.display_name
+    acts.give_neutral_name(moderator, alice.pk, reason="offensive")
+    alice.refresh_from_db()
+    name = alice.username
+    assert re.fullmatch(r"user_[0-9a-f]{16}", name)
+    assert re.fullmatch(USERNAME, name)
+    assert (alice.username_folded, alice.display_name, alice.display_name_folded) == (name, name, name)
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target) == ("rename", "")
+    assert entry.details.changes == {"username": ["Alice", name], "display_name": [shown, name]}
+    bob = User.objects.create_user("bob")
+    with pytest.raises(ConstructError) as refused:
+        acts.rename(moderator, bob.pk, "alice", reason="why")
+    assert refused.value.code is ErrorCode.USERNAME_TAKEN, "the former name rests"
+
+
+def test_a_neutral_name_that_is_taken_changes_nothing(
+    moderator: Actor, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.create_user("user_00")
+    monkeypatch.setattr("accounts.desk.acts.secrets.token_hex", lambda _bytes: "00")
+    with pytest.raises(ConstructError) as refused:
+        acts.give_neutral_name(moderator, alice.pk, reason="offensive")
+    assert refused.value.code is ErrorCode.USERNAME_TAKEN
+    assert User.objects.values().get(pk=alice.pk)["username"] == "Alice"
+    assert not AuditEntry.objects.exists()
 
 
 def test_chosen_sessions_end_and_the_others_stay(moderator: Actor, alice: User) -> None:

@@ -107,8 +107,8 @@ def test_what_can_be_done_depends_on_the_state(moderator: Client, made: UUID) ->
         offered[state.value] = [word for word in ACTS if f'"{page(made, word)}"' in text]
     ended = ["reopen", "note"]
     assert offered == {
-        "new": ["take", "resolve", "dismiss", "merge", "note"],
-        "taken": ["take", "release", "resolve", "dismiss", "merge", "note"],
+        "new": ["take", "assign", "resolve", "dismiss", "merge", "note"],
+        "taken": ["take", "assign", "release", "resolve", "dismiss", "merge", "note"],
         "resolved": ended,
         "dismissed": ended,
     }
@@ -137,6 +137,51 @@ def test_each_act_asks_for_a_reason_and_is_done(
     entry = AuditEntry.objects.get()
     assert (Report.objects.get().state, entry.reason) == (after, "why")
     assert entry.actor_id == User.objects.get(username="moderator").pk
+
+
+def test_a_case_is_given_to_one_of_the_staff_who_may_handle_it(
+    moderator: Client, alice: User, bob: User, made: UUID
+) -> None:
+    for name, permissions in {
+        "able": ["view_report", "handle_report"],
+        "onlooker": ["view_report"],
+        "blind": ["handle_report"],
+    }.items():
+        browser(name, *permissions)
+    form = text_of(moderator, page(made, "assign"))
+    users = {user.username: user for user in User.objects.all()}
+    assert {name for name, user in users.items() if f'value="{user.pk}"' in form} == {"able"}
+    for name in ("onlooker", "moderator", "Alice"):
+        answer = moderator.post(page(made, "assign"), {"reason": "why", "assignee": users[name].pk})
+        assert answer.status_code == 200
+    assert Report.objects.get().assignee_id is None
+    moderator.post(page(made, "assign"), {"reason": "why", "assignee": users["able"].pk})
+    assert Report.objects.get().assignee_id == users["able"].pk
+    assert f">{users['able']}</a>" in text_of(moderator, page(made))
+
+
+def test_several_are_taken_at_once_for_a_reason_and_refusals_are_told(
+    moderator: Client, alice: User, bob: User, made: UUID
+) -> None:
+    other = report(alice.pk, bob.pk, "other", "", [])
+    browser("other", "view_report", "handle_report").post(page(other, "take"), {"reason": "mine"})
+    third = report(bob.pk, alice.pk, "other", "", [])
+    selection = {"action": "take", "_selected_action": [made, other, third]}
+    assert 'name="reason"' in moderator.post(QUEUE, selection).content.decode()
+    assert Report.objects.filter(state="new").count() == 2
+    answer = moderator.post(QUEUE, {**selection, "apply": "yes", "reason": "a raid"}, follow=True)
+    told = answer.content.decode()
+    assert "Take reports: done for 2 of 3." in told
+    assert f"report {other}: Somebody else has taken this report." in told
+    me = User.objects.get(username="moderator")
+    assert set(Report.objects.filter(assignee=me).values_list("pk", flat=True)) == {made, third}
+    assert AuditEntry.objects.filter(action="take_report", reason="a raid").count() == 2
+
+
+def test_who_may_only_look_takes_none(made: UUID) -> None:
+    form = {"action": "take", "_selected_action": [made], "apply": "yes", "reason": "why"}
+    browser("seeing", "view_report").post(QUEUE, form)
+    assert (Report.objects.get().state, AuditEntry.objects.count()) == ("new", 0)
 
 
 def test_a_case_is_resolved_with_a_suspension_of_the_person(

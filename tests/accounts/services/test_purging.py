@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session as BrowserSession
 from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
@@ -25,6 +26,7 @@ DAY = timedelta(days=1)
 KEPT = 5_000
 PURGES: list[tuple[Callable[[datetime], int], type[Model], str]] = [
     (partial(services.purge_sessions, most=1000), Session, "session_expires session_revoked"),
+    (partial(services.purge_sign_ins, most=1000), BrowserSession, "django_session_expire_date"),
     (services.free_names, FormerName, "accounts_formername_free_at"),
     (services.purge_invites, Invite, "accounts_invite_expires_at"),
     (services.purge_challenges, UsedChallenge, "accounts_usedchallenge_expires_at"),
@@ -96,6 +98,8 @@ def rows_that_stay(model: type[Model], now: datetime) -> list[Model]:
                 "last_used_at": now,
                 "revoked_at": now if number % 2 else None,
             }
+        if model is BrowserSession:
+            return {"session_key": str(number), "expire_date": later}
         if model is Report:
             return {"reporter": user, "reported": user, "category": "spam", "created_at": now}
         if model is FormerName:
