@@ -29,6 +29,8 @@ import pytest
 from tests.services import empty_redis_database, fresh_database, postgresql, valkey
 
 _POLL_S = 0.5
+LEFT_OUT = ("DATABASE_URL", "REDIS_URL", "PYTHONDONTWRITEBYTECODE")
+"""Variables that no part is to have. Some hundred processes import the same modules: the first keeps their bytecode."""
 
 
 def main(arguments: list[str]) -> int:
@@ -38,9 +40,7 @@ def main(arguments: list[str]) -> int:
     with ExitStack() as stack:
         database_url = os.environ.get("DATABASE_URL") or stack.enter_context(postgresql())
         redis_url = os.environ.get("REDIS_URL") or stack.enter_context(valkey())
-        plain = {
-            name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")
-        }
+        plain = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
         plain |= {"TEST_DATABASE_URL": database_url, "TEST_REDIS_URL": redis_url}
         real = plain | {
             "DATABASE_URL": stack.enter_context(fresh_database(database_url)),
