@@ -26,7 +26,8 @@ from django.db.transaction import TransactionManagementError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_EXECUTOR = ThreadPoolExecutor(max_workers=4, thread_name_prefix="database")
+DATABASE_THREADS = 4
+database_threads = ThreadPoolExecutor(max_workers=DATABASE_THREADS, thread_name_prefix="database")
 
 
 async def run_in_database_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -35,7 +36,7 @@ async def run_in_database_thread(function: Callable[P, T], *args: P.args, **kwar
     A cancelled caller does not stop the function: its transaction ends either way.
     """
     return await asyncio.get_running_loop().run_in_executor(
-        _EXECUTOR, partial(_with_connection_returned, partial(function, *args, **kwargs))
+        database_threads, partial(_with_connection_returned, partial(function, *args, **kwargs))
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import hypothesis
@@ -19,11 +20,14 @@ import pytest
 import redis
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.core.management.color import Style
 from django.core.management.commands import flush
-from django.db import connection
+from django.core.management.sql import sql_flush
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from pytest_django import DjangoDbBlocker
 
+from construct_site.database import DATABASE_THREADS, database_threads
 from construct_site.limits import store as limits_store
 from construct_site.metrics.collector import COLLECTOR
 from construct_site.metrics.table import Metric
@@ -31,6 +35,8 @@ from tests.services import TAKEN, postgresql, valkey
 
 TESTS = Path(__file__).parent
 LIVE = ("live", "browser", "faults", "load")
+BUSY_S = 30.0
+"""How long what a test began in the database's threads may take after its end."""
 UNLIVE = {"plain", "real"}
 """Parts without live tests."""
 PURE = (
@@ -163,14 +169,21 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(flush, "emit_post_migrate_signal", put_back)
-        if connection.vendor == "postgresql":
-            patched.setattr(type(connection.ops), "sql_flush", _deletions)
+        patched.setattr(flush, "sql_flush", _deletions)
         yield
 
 
-def _deletions(_operations: object, _style: object, tables: Iterable[str], **_options: object) -> list[str]:
-    # As a replica's writer, for whom no trigger fires.
+def _deletions(style: Style, database: BaseDatabaseWrapper, **options: bool) -> list[str]:
+    """What empties all tables, once nobody writes them any more."""
+    free = Barrier(DATABASE_THREADS + 1)
+    for _ in range(DATABASE_THREADS):
+        database_threads.submit(free.wait, BUSY_S)
+    free.wait(BUSY_S)
+    if database.vendor != "postgresql":
+        return sql_flush(style, database, **options)
+    tables = database.introspection.django_table_names(only_existing=True, include_views=False)
     deletions = (f'DELETE FROM "{table}"' for table in tables)  # noqa: S608 - the names are Django's
+    # As a replica's writer, for whom no trigger fires.
     return ["SET LOCAL session_replication_role = replica", *deletions]
 
 

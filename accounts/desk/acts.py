@@ -325,13 +325,11 @@ def note_role(actor: Actor, role: Group, done: str, before: AbstractSet[str], *,
     """
     reason = checked_reason(actor, reason)
     after = permissions_of(role)
-    changes = [f"+{name}" for name in sorted(after - before)] + [
-        f"-{name}" for name in sorted(before - after)
-    ]
+    got, lost = sorted(after - before), sorted(before - after)
+    changes = " ".join([*(f"+{name}" for name in got), *(f"-{name}" for name in lost)])
     what = f"{_role(role)} {done}: "
-    for part in wrap(" ".join(changes), TARGET_CHARS - len(what), break_on_hyphens=False) or [
-        "no permission"
-    ]:
+    parts = wrap(changes or "no permission", TARGET_CHARS - len(what), break_on_hyphens=False)
+    for part in parts:
         append(actor, Action.CHANGE_ROLE, target=what + part, reason=reason)
 
 

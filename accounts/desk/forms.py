@@ -23,6 +23,7 @@ from accounts.models import (
     INVITE_DAYS_MAX,
     INVITE_NOTE_CHARS,
     INVITE_USES_MAX,
+    NOTE_CHARS,
     PUBLIC_REASON_CHARS,
     USERNAME_CHARS,
 )
@@ -139,4 +140,4 @@ class LimitsForm(ReasonForm):
 class NoteForm(forms.Form):
     """A note about an account, for the staff."""
 
-    text = forms.CharField(max_length=2000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
+    text = forms.CharField(max_length=NOTE_CHARS, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
