@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin
 from django.contrib.auth.models import Group, Permission
@@ -34,6 +35,7 @@ from accounts.desk.registry import ACTS
 from accounts.folding import fold
 from accounts.models import Invite, Session, User
 from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
+from accounts.services import addresses
 from construct_site.errors import ConstructError
 
 NEWEST = 1_000
@@ -272,8 +274,15 @@ class SessionAdmin(ReadOnlyAdmin[Session]):
     search_fields = ("user__username_folded",)
     search_help_text = "A username, or a user's id."
     ordering = ("-created_at",)
-    fields = ("id", *list_display)
     actions = ("revoke",)
+
+    def get_fields(self, _request: HttpRequest, _obj: Session | None = None) -> tuple[str, ...]:
+        allowed = ("address",) if settings.CONSTRUCT.staff_addresses else ()
+        return ("id", *self.list_display, *allowed)
+
+    @admin.display(description="address")
+    def address(self, session: Session) -> str:
+        return addresses.unseal(session.pk, session.address_sealed) or "-"
 
     def get_search_results(
         self, _request: HttpRequest, queryset: QuerySet[Session], search_term: str

@@ -162,6 +162,9 @@ class Config:
     staff_second_factor_confirmed: bool = _setting(
         False, "Production takes `CONSTRUCT_STAFF_SECOND_FACTOR=optional` only with this."
     )
+    staff_addresses: bool = _setting(
+        False, "The page of a session in the admin shows its address, if one is kept."
+    )
     staff_session_s: int = _setting(8 * 3600, "Longest life of a sign-in to the admin.")
     staff_idle_s: int = _setting(3600, "Time without a page of the admin after which a sign-in to it ends.")
 

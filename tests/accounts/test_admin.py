@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -14,7 +15,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.audit.models import AuditEntry
 from accounts.desk.permissions import MODERATOR, ROLES, write_roles
@@ -106,6 +107,20 @@ def test_no_page_shows_a_secret(root: Client, alice: User, grant: Grant, page: s
     text = answer.content.decode()
     assert "Alice" in text
     assert not [secret for secret in secrets_of(alice, session, grant.token) if secret in text]
+
+
+@pytest.mark.parametrize("staff_addresses", [True, False])
+@pytest.mark.parametrize("session_addresses", [True, False])
+def test_the_page_of_a_session_shows_its_address_where_a_setting_allows_it(
+    moderator: Client, grant: Grant, settings: Settings, staff_addresses: bool, session_addresses: bool
+) -> None:
+    settings.CONSTRUCT = replace(
+        settings.CONSTRUCT, staff_addresses=staff_addresses, session_addresses=session_addresses
+    )
+    page = moderator.get(page_of(Session.objects.get(pk=grant.session_id))).content.decode()
+    assert ("Address" in page) is staff_addresses
+    assert (HOME.address in page) is (staff_addresses and session_addresses)
+    assert HOME.address not in moderator.get(SESSIONS).content.decode()
 
 
 @pytest.mark.parametrize("page", ["x", "0", "-1", "2", "1.5", "", "9" * 400])
