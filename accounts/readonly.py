@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from accounts.desk.lists import BoundedPaginator
 
@@ -51,6 +52,9 @@ class TypedModelAdmin(_ModelAdmin[Shown]):
         return lookup in allowed
 
     # Django's own history names accounts for good, and the audit has what it tells.
+
+    def get_urls(self) -> list[URLPattern]:
+        return [each for each in super().get_urls() if not (each.name or "").endswith("_history")]
 
     def log_addition(self, _request: HttpRequest, _obj: Shown, _message: object) -> Any:
         return None

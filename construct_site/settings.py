@@ -162,6 +162,7 @@ UNFOLD: dict[str, Any] = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("construct_site/icon.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "SHOW_HISTORY": False,
     # At a listener of its own there is no other page.
     "SITE_URL": None if CONSTRUCT.admin_listen else "/",
     "ACCOUNT": {"navigation": "accounts.desk.navigation.account_links"},

@@ -138,7 +138,6 @@ async def test_no_page_shows_a_secret_or_asks_another_host(root: User, secrets: 
     session, invite = await Session.objects.aget(), await Invite.objects.aget()
     for name, args in (
         ("accounts_user_change", [alice.pk]),
-        ("accounts_user_history", [alice.pk]),
         ("accounts_session_change", [session.pk]),
         ("accounts_invite_change", [invite.pk]),
         ("keys_prekeybundle_change", [alice.pk]),

@@ -230,7 +230,7 @@ NO_ENTRY = {
                 "moderation_report",
                 "keys_prekeybundle",
             ),
-            ("_changelist", "_add", "_history", "_delete", "_change", ROW),
+            ("_changelist", "_add", "_delete", "_change", ROW),
         )
         if f"{model}{page}" not in STEPS
     ),
