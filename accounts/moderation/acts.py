@@ -2,7 +2,7 @@
 
 Each raises ``ConstructError``, and then nothing has changed: VALIDATION_FAILED without a reason;
 NOT_FOUND; FORBIDDEN for whoever made one of the case's reports or is its subject, for others than superusers
-on a superuser, for a repeat (its head is acted on, for all), and where the report's state is another by now:
+on somebody of the staff, for a repeat (its head is acted on, for all), and where the report's state is another by now:
 of two who take it at once, one does.
 
 The users are locked first (whoever is deleted takes their reports along, and holds the account before these),
