@@ -365,6 +365,17 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
 
     form = RoleForm
 
+    # Whoever may change a role gives themselves every right.
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, _obj: Group | None = None) -> bool:
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, _obj: Group | None = None) -> bool:
+        return _is_superuser(request)
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
@@ -374,6 +385,8 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
         before = acts.permissions_of(form.instance)
         super().save_related(request, form, formsets, change)
         done = "changed" if change else "made"
+        if change and "name" in form.changed_data:
+            done = f"renamed from {form.initial['name'][: acts.NAME_CHARS]}"
         reason = form.cleaned_data["reason"]
         acts.note_role(actor_of(request), form.instance, done, before, reason=reason)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ORDER_VAR
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern
@@ -16,15 +17,27 @@ Shown = TypeVar("Shown", bound=Model)
 if TYPE_CHECKING:
     from typing import Generic
 
+    from django.contrib.admin.views.main import ChangeList
+    from django.db.models.expressions import Combinable
+
     class _ModelAdmin(admin.ModelAdmin[Shown], Generic[Shown]): ...
 
 else:
     from unfold.admin import ModelAdmin
+    from unfold.views import ChangeList
 
     # It takes no type argument at run time.
     class _ModelAdmin(ModelAdmin):
         def __class_getitem__(cls, _model):
             return cls
+
+
+class OneOrder(ChangeList):
+    """A list in its own order: Django takes any other from an address, also where no column offers one."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
+        self.params.pop(ORDER_VAR, None)
+        return super().get_ordering(request, queryset)
 
 
 class TypedModelAdmin(_ModelAdmin[Shown]):
@@ -35,10 +48,14 @@ class TypedModelAdmin(_ModelAdmin[Shown]):
 
     paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
-    def lookup_allowed(self, lookup: str, _value: str, request: HttpRequest) -> bool:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
+        return OneOrder
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """What an address may ask of rows: the list's own filters alone.
 
         Django lets every column be asked (``?password__startswith=``), which tells a hash letter by letter.
@@ -49,7 +66,8 @@ class TypedModelAdmin(_ModelAdmin[Shown]):
                 allowed |= {f"{each}__{test}" for test in ("exact", "isnull", "in")}
             else:
                 allowed.add(getattr(each, "parameter_name", ""))
-        return lookup in allowed
+        # PostgreSQL has no text with NUL.
+        return lookup in allowed and "\0" not in value
 
     # Django's own history names accounts for good, and the audit has what it tells.
 

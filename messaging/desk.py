@@ -47,7 +47,7 @@ def _mailbox(user_id: UUID) -> Panel:
 def _export(actor: Actor, user_id: UUID, *, reason: str) -> HttpResponse:
     check_may_touch(actor, user_id, Action.EXPORT_USER)
     announce(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
-    exported = export_user(user_id, is_for_owner=False)
+    exported = export_user(user_id, is_for_owner=False, reader_id=actor.id)
     return file_of(json.dumps(exported, indent=2), f"{user_id}.json", "application/json")
 
 

@@ -80,17 +80,19 @@ class ExportAnswer(Payload):
         }
 
 
-def export_user(user_id: UUID, *, is_for_owner: bool) -> dict[str, Any]:
+def export_user(user_id: UUID, *, is_for_owner: bool, reader_id: UUID | None = None) -> dict[str, Any]:
     """Everything that is stored about a user at one moment, in the form of :class:`ExportAnswer`.
 
-    Addresses of sessions are for their owner alone: for anybody else they are None.
+    Addresses of sessions are for their owner alone: for anybody else they are None. Of the staff who read it
+    (`reader_id`) nobody sees the reports about themselves.
     Outside a transaction. Raises ``ConstructError(USER_NOT_FOUND)``.
     """
     with one_snapshot():
         told: dict[str, object] = {section.name: section.read(user_id) for section in SECTIONS}
         told |= {"format": FORMAT, "exported_at": timezone.now(), "server": settings.CONSTRUCT.name}
         # Within the snapshot: sections hold queries that are run only now.
-        return dict(ExportAnswer(told, context={"is_for_owner": is_for_owner}).data)
+        context = {"is_for_owner": is_for_owner, "reader_id": reader_id}
+        return dict(ExportAnswer(told, context=context).data)
 
 
 async def export_account(grant: Grant, password: str, peer: Peer) -> dict[str, Any]:

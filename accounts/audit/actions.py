@@ -29,6 +29,7 @@ class Action(StrEnum):
     DISMISS_REPORT = "dismiss_report"
     REOPEN_REPORT = "reopen_report"
     MERGE_REPORTS = "merge_reports"
+    NOTE_REPORT = "note_report"
     MAKE_INVITE = "make_invite"
     END_INVITE = "end_invite"
     CREATE_STAFF = "create_staff"
@@ -42,3 +43,18 @@ class Action(StrEnum):
     EXPORT_AUDIT = "export_audit"
     PURGE = "purge"
     EXPIRE_MAILBOX = "expire_mailbox"
+
+
+OF_REPORTS = frozenset(
+    {
+        Action.TAKE_REPORT,
+        Action.ASSIGN_REPORT,
+        Action.RELEASE_REPORT,
+        Action.RESOLVE_REPORT,
+        Action.DISMISS_REPORT,
+        Action.REOPEN_REPORT,
+        Action.MERGE_REPORTS,
+        Action.NOTE_REPORT,
+    }
+)
+"""What is done to a report. The person whom it is about does not learn of it."""

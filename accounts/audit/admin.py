@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.audit.actions import Action
+from accounts.audit.actions import OF_REPORTS, Action
 from accounts.audit.models import AuditEntry
 from accounts.folding import fold
 from accounts.models import User
@@ -26,12 +26,15 @@ class ActionFilter(admin.SimpleListFilter):
         return [(action.value, action.value.replace("_", " ")) for action in Action]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        return queryset.filter(action=self.value()) if self.value() else queryset
+        return queryset.filter(action=self.value()) if self.value() in set(Action) else queryset
 
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
-    """What others did to oneself is shown to superusers alone; an export has it, for it has the whole chain."""
+    """What others did to oneself is shown to superusers alone, and reports about oneself to nobody.
+
+    An export has both, for it has the whole chain.
+    """
 
     list_display = ("number", "at", "actor_kind", "actor", "act", "subject", "target", "reason")
     list_filter = (ActionFilter, "actor_kind")
@@ -44,8 +47,8 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
         """With the names of who acted and of whom it was done to, as they are now, where the viewer may see users."""
         entries, viewer = super().get_queryset(request), cast("User", request.user)
-        if not viewer.is_superuser:
-            entries = entries.exclude(Q(user_id=viewer.pk) & ~Q(actor_id=viewer.pk))
+        withheld = Q(user_id=viewer.pk) & ~Q(actor_id=viewer.pk)
+        entries = entries.exclude(withheld & Q(action__in=OF_REPORTS) if viewer.is_superuser else withheld)
         if not viewer.has_perm("accounts.view_user"):
             return entries
         return entries.annotate(actor_name=_name_of("actor_id"), subject_name=_name_of("user_id"))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from accounts.audit.actions import OF_REPORTS
 from accounts.audit.models import AuditDetails, AuditEntry
 from accounts.sections import NEWEST
 from construct_site.export import Section, Table
@@ -40,7 +41,9 @@ class ActExport(Payload):
 class AuditExport(Payload):
     """What the audit tells of the account."""
 
-    about_account = StaffActExport(many=True, help_text=f"What staff did to it: the newest {NEWEST}.")
+    about_account = StaffActExport(
+        many=True, help_text=f"What staff did to it, but for reports about it: the newest {NEWEST}."
+    )
     by_account = ActExport(
         many=True, help_text=f"What this account did as one of the staff: the newest {NEWEST}."
     )
@@ -49,7 +52,9 @@ class AuditExport(Payload):
 def _read_audit(user_id: UUID) -> dict[str, object]:
     newest_first = AuditEntry.objects.order_by("-number")
     return {
-        "about_account": newest_first.filter(user_id=user_id).select_related("details")[:NEWEST],
+        "about_account": newest_first.filter(user_id=user_id)
+        .exclude(action__in=OF_REPORTS)
+        .select_related("details")[:NEWEST],
         "by_account": newest_first.filter(actor_id=user_id)[:NEWEST],
     }
 

@@ -33,7 +33,8 @@ from construct_site.errors import ConstructError, ErrorCode
 
 NAMED_SESSIONS = 4
 """Sessions that one entry names."""
-_NAME_CHARS = 40
+NAME_CHARS = 40
+"""As much of a role's name as an entry tells."""
 
 
 def suspend(
@@ -335,7 +336,7 @@ def note_role(actor: Actor, role: Group, done: str, before: AbstractSet[str], *,
 
 def _role(role: Group) -> str:
     """Its number, and as much of its name as leaves room for more."""
-    return f"role {role.pk}, {role.name[:_NAME_CHARS]},"
+    return f"role {role.pk}, {role.name[:NAME_CHARS]},"
 
 
 def delete_role(actor: Actor, role: Group, *, reason: str) -> None:

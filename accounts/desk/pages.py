@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from accounts.audit.actions import OF_REPORTS
 from accounts.audit.chain import Actor
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
@@ -184,8 +185,12 @@ def _notes(user_id: UUID) -> Panel:
     return Panel("Notes", ("Written", "By", "Note"), rows)
 
 
-def _audit(user_id: UUID) -> Panel:
-    newest = list(AuditEntry.objects.filter(user_id=user_id).order_by("-number")[:SHOWN])
+def _audit(user_id: UUID, viewer: User) -> Panel | None:
+    """Without what was done to reports where the viewer is the user."""
+    if is_withheld(viewer, user_id):
+        return None
+    entries = AuditEntry.objects.filter(user_id=user_id).order_by("-number")
+    newest = list((entries.exclude(action__in=OF_REPORTS) if viewer.pk == user_id else entries)[:SHOWN])
     actors = names_of(entry.actor_id for entry in newest)
     return Panel(
         "What staff did",
@@ -209,7 +214,7 @@ def register() -> None:
     register_panel_for(10, "accounts.view_user", _suspensions)
     register_panel_of_others(20, "accounts.view_user", _notes)
     register_panel(30, "accounts.view_session", _sessions)
-    register_panel_of_others(90, "audit.view_auditentry", _audit)
+    register_panel_for(90, "audit.view_auditentry", _audit)
     for act in (
         UserAct(
             "suspend",

@@ -155,9 +155,9 @@ def write_note(actor: Actor, report_id: UUID, note: str, *, reason: str = "") ->
     reason = checked_reason(actor, reason, is_needed=False)
     note = checked_prose("note", note, NOTE_CHARS)
     with transaction.atomic():
-        (head,) = _hold(actor, Action.ADD_NOTE, report_id)
+        (head,) = _hold(actor, Action.NOTE_REPORT, report_id)
         Report.objects.filter(pk=head.pk).update(note=note)
-        _append(actor, Action.ADD_NOTE, head, reason)
+        _append(actor, Action.NOTE_REPORT, head, reason)
 
 
 def _hold(actor: Actor, action: Action, *report_ids: UUID, assignee_id: UUID | None = None) -> list[Report]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from accounts.moderation.models import Report
@@ -31,6 +33,12 @@ class ReportsExport(Payload):
     """Reports that the account made. Those about it are their reporters'."""
 
     made = ReportExport(many=True, help_text="Oldest first.")
+
+    def to_representation(self, instance: dict[str, QuerySet[Report]]) -> dict[str, Any]:
+        """Without those about whoever of the staff reads the export."""
+        reader_id = self.context.get("reader_id")
+        made = instance["made"].exclude(reported=reader_id) if reader_id else instance["made"]
+        return super().to_representation({"made": made})
 
 
 def _read_reports(user_id: UUID) -> dict[str, object]:

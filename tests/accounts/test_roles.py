@@ -241,8 +241,17 @@ SECRET_LOOKUPS = {
     SESSIONS: ("token_digest__gt=a", "address_sealed__isnull=0", "user__password__startswith=a"),
     INVITES: ("digest__gt=a", "uses_left=1"),
     BUNDLES: ("identity_public__gt=a", "user__password__startswith=a"),
-    reverse("admin:audit_auditentry_changelist"): ("mac__gt=a", "reason__contains=a"),
-    reverse("admin:moderation_report_changelist"): ("text__contains=a", "reporter__password__startswith=a"),
+    reverse("admin:audit_auditentry_changelist"): (
+        "mac__gt=a",
+        "reason__contains=a",
+        "act=%00",
+        "actor_kind__exact=%00",
+    ),
+    reverse("admin:moderation_report_changelist"): (
+        "text__contains=a",
+        "reporter__password__startswith=a",
+        "category__exact=%00",
+    ),
 }
 
 
@@ -285,6 +294,28 @@ def test_a_change_of_a_role_is_in_the_audit() -> None:
     }
     client.post(GROUPS, form)
     assert Group.objects.filter(name=MODERATOR).exists()
+
+
+def test_another_name_of_a_role_is_in_the_audit() -> None:
+    client = browser_of(None)
+    group = Group.objects.create(name="Helpers")
+    page = reverse("admin:auth_group_change", args=[group.pk])
+    assert client.post(page, {"name": "Friends", "reason": "kinder"}).status_code == 302
+    assert AuditEntry.objects.get().target == f"role {group.pk}, Friends, renamed from Helpers: no permission"
+
+
+def test_no_permission_opens_the_roles_but_to_superusers() -> None:
+    client = browser_of(MODERATOR)
+    of_groups = Permission.objects.filter(content_type__app_label="auth", content_type__model="group")
+    User.objects.get(username=MODERATOR).user_permissions.set(of_groups)
+    role = Group.objects.get(name=MODERATOR)
+    before = set(role.permissions.all())
+    form = {"name": "mine", "permissions": [each.pk for each in of_groups], "reason": "why"}
+    for name, arguments in (("add", []), ("change", [role.pk]), ("delete", [role.pk])):
+        address = reverse(f"admin:auth_group_{name}", args=arguments)
+        assert client.post(address, form).status_code == 403, name
+    assert set(Group.objects.get(name=MODERATOR).permissions.all()) == before
+    assert not AuditEntry.objects.exists()
 
 
 def test_many_permissions_take_as_many_entries_as_they_need() -> None:

@@ -24,7 +24,9 @@ from pytest_django import Settings
 from accounts import sections
 from accounts.audit.actions import Action
 from accounts.audit.chain import Actor, append
+from accounts.audit.models import AuditEntry
 from accounts.models import ResetCode, Session, User
+from accounts.moderation import acts
 from accounts.moderation.models import Report
 from accounts.moderation.reports import report
 from accounts.services import delete_user, make_reset_code, open_session, suspend_user
@@ -139,6 +141,35 @@ class TestWhatIsTold:
         assert newest == {"begun": newest["begun"], "ends": None, "ended": None, "reason": "Threats."}
         assert (older["reason"], older["ended"]) == ("Spam.", newest["begun"])
         assert "ticket 7" not in json.dumps(exported(alice))
+
+    @pytest.mark.parametrize("is_for_owner", [True, False])
+    def test_nothing_of_what_was_done_to_reports_about_the_account(
+        self, alice: User, is_for_owner: bool
+    ) -> None:
+        bob, staff = User.objects.create_user("bob"), User.objects.create_superuser("root")
+        actor = Actor.staff(staff.pk)
+        made, other = (report(bob.pk, alice.pk, category, "", []) for category in ("spam", "other"))
+        acts.take(actor, made, reason="mine")
+        acts.write_note(actor, made, "Sells things.")
+        acts.release(actor, made, reason="away")
+        acts.dismiss(actor, made, reason="nothing")
+        acts.reopen(actor, made, reason="something")
+        acts.merge(actor, other, made, reason="the same")
+        acts.resolve(actor, made, reason="warned")
+        assert AuditEntry.objects.filter(user_id=alice.pk).count() == 7
+        assert exported(alice, is_for_owner=is_for_owner)["audit"]["aboutAccount"] == []
+
+    def test_nobody_of_the_staff_reads_reports_about_themselves(self, alice: User) -> None:
+        bob, staff = User.objects.create_user("bob"), User.objects.create_user("maria")
+        report(alice.pk, staff.pk, "spam", "About Maria.", [])
+        report(alice.pk, bob.pk, "spam", "About Bob.", [])
+        gone = User.objects.create_user("gone")
+        report(alice.pk, gone.pk, "spam", "About somebody.", [])
+        gone.delete()
+        about = ["About Maria.", "About Bob.", "About somebody."]
+        for reader, told in ((None, about), (bob.pk, [about[0], about[2]]), (staff.pk, about[1:])):
+            data = export_user(alice.pk, is_for_owner=False, reader_id=reader)
+            assert [each["text"] for each in data["reports"]["made"]] == told
 
     def test_acts_of_staff_without_who_and_why(self, alice: User) -> None:
         bob = User.objects.create_user("bob")

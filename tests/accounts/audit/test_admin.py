@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from accounts.audit.actions import Action
+from accounts.audit.actions import OF_REPORTS, Action
 from accounts.audit.chain import OPERATOR, Actor, append
 from accounts.audit.models import AuditEntry
 from accounts.models import User
@@ -74,6 +74,25 @@ def test_what_others_did_to_the_viewer_is_hidden(
     }
     for who, entry in entries.items():
         assert (browser.get(page_of(entry)).status_code == 200) is (who not in hidden), who
+
+
+def test_nobody_sees_what_was_done_to_reports_about_themselves(
+    client: Client, browser: Client, viewer: User, alice: User
+) -> None:
+    entries = {
+        f"{who}: {action}": append(actor, action, user_id=viewer.pk, target=f"report {UUID(int=1)}")
+        for who, actor in (("alice", Actor.staff(alice.pk)), ("console", OPERATOR))
+        for action in OF_REPORTS
+    }
+    entries["other"] = append(OPERATOR, Action.RESOLVE_REPORT, user_id=alice.pk)
+    for is_superuser in (False, True):
+        User.objects.filter(pk=viewer.pk).update(is_superuser=is_superuser)
+        assert listed(browser, entries) == {"other"}
+        assert listed(browser, entries, q=viewer.username) == set()
+        own = browser.get(reverse("admin:accounts_user_change", args=[viewer.pk])).content.decode()
+        assert str(UUID(int=1)) not in own
+    client.force_login(User.objects.create_superuser("root"))
+    assert listed(client, entries) == entries.keys()
 
 
 def test_superusers_see_all(client: Client, viewer: User, entries: dict[str, AuditEntry]) -> None:

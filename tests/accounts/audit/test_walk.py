@@ -178,7 +178,7 @@ STEPS: dict[str, Step] = {
     "moderation_report_dismiss": of_report(Action.DISMISS_REPORT),
     "moderation_report_merge": of_report(Action.MERGE_REPORTS, lambda scene: {"into": scene.other_report_id}),
     "moderation_report_reopen": of_report(Action.REOPEN_REPORT, state="dismissed"),
-    "moderation_report_note": Step(Action.ADD_NOTE, {"note": "x"}, {"note": "x" * 2001}, MODERATOR),
+    "moderation_report_note": Step(Action.NOTE_REPORT, {"note": "x"}, {"note": "x" * 2001}, MODERATOR),
     "tool export-audit": Step(Action.EXPORT_AUDIT, role=permissions.OPERATOR),
     "tool purge": Step(Action.PURGE, role=permissions.OPERATOR),
     **{

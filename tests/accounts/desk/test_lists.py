@@ -266,7 +266,20 @@ def test_notes_of_the_newest_invites_are_searched(root: Client) -> None:
     assert [invite.created_at for invite in found] == [NOON, NOON - timedelta(minutes=NEWEST - 1)]
 
 
-def test_no_list_offers_an_order_without_an_index(root: Client) -> None:
+def test_no_list_has_another_order_than_that_of_its_index(root: Client) -> None:
     fill(0, FEW)
     for address in LISTS:
-        assert not root.get(address).context["cl"].sortable_by, address
+        shown = root.get(address).context["cl"]
+        assert not shown.sortable_by, address
+        other = "&" if "?" in address else "?"
+        for asked in ("o=1", "o=-2.3", "o=x"):
+            assert str(root.get(f"{address}{other}{asked}").context["cl"].queryset.query) == str(
+                shown.queryset.query
+            ), (address, asked)
+
+
+def test_no_list_counts_what_its_filters_would_find(root: Client) -> None:
+    fill(0, FEW)
+    for address in LISTS:
+        other = "&" if "?" in address else "?"
+        assert len(asked(root, f"{address}{other}_facets=True")) == len(asked(root, address)), address
