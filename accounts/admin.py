@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
@@ -142,11 +143,23 @@ class UserAdmin(TypedModelAdmin[User]):
         "is_approved",
         "is_hidden",
         "must_reset_password",
+        "messages_per_hour",
     )
     filter_horizontal = ("groups", "user_permissions")
     fieldsets = (
         (None, {"fields": ("id", "username", "created_at", "last_seen_on")}),
-        ("State", {"fields": ("is_active", "is_approved", "is_hidden", "must_reset_password")}),
+        (
+            "State",
+            {
+                "fields": (
+                    "is_active",
+                    "is_approved",
+                    "is_hidden",
+                    "must_reset_password",
+                    "messages_per_hour",
+                )
+            },
+        ),
         ("Profile", {"fields": ("display_name", "bio", "avatar_url", "discoverable")}),
         ("Rights", {"fields": (*PRIVILEGES, "reason")}),
     )
@@ -192,9 +205,9 @@ class UserAdmin(TypedModelAdmin[User]):
         if not search_term:
             return queryset, False
         try:
-            return queryset.filter(pk=UUID(search_term)), False
+            return queryset.filter(pk=UUID(search_term.strip())), False
         except ValueError:
-            beginning = fold(search_term)
+            beginning = fold(search_term.strip())
         # Looked up each for itself, for no index serves both with the order of the list.
         found = [
             user_id
@@ -245,7 +258,10 @@ def _opener(name: str) -> Callable[[Any, HttpRequest, QuerySet[User]], HttpRespo
         if len(ids) > MANY:
             messages.error(request, f"At most {MANY} accounts at once.")
             return None
-        return HttpResponseRedirect(f"{reverse('admin:user_act', args=[name])}?ids={','.join(ids)}")
+        # The list's own filters, for the way back.
+        filters = {"list": request.GET.urlencode()} if request.GET else {}
+        asked = urlencode({"ids": ",".join(ids), **filters}, safe=",")
+        return HttpResponseRedirect(f"{reverse('admin:user_act', args=[name])}?{asked}")
 
     return open_page
 
@@ -404,6 +420,7 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
             except ConstructError as error:
                 messages.error(request, refusal_text(error))
                 return HttpResponseRedirect(request.path)
+            messages.success(request, f"The role {role.name} is deleted.")
             return HttpResponseRedirect(reverse("admin:auth_group_changelist"))
         title = f"Delete the role {role.name}"
         act = {"label": "Delete", "explanation": "Who has it loses what it allows, with their next page."}

@@ -80,7 +80,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     ) -> tuple[QuerySet[AuditEntry], bool]:
         if not search_term:
             return queryset, False
-        person = _id_of(search_term)
+        person = _id_of(search_term.strip())
         if person is None:
             return queryset.none(), False
         # Each by its own index.

@@ -377,7 +377,7 @@ def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
     acting = acting_staff(actor)
     is_of_staff = subject.is_staff or subject.is_superuser
     if is_of_staff and actor.id != user_id and not acting.is_superuser:
-        raise ConstructError(ErrorCode.FORBIDDEN, "An account of the staff is for superusers.")
+        raise ConstructError(ErrorCode.FORBIDDEN, "Only superusers act on accounts of the staff.")
 
 
 def acting_staff(actor: Actor) -> User:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.paginator import Page, Paginator
@@ -55,9 +56,9 @@ def of_user(rows: QuerySet[Row], search_term: str, field: str = "user") -> Query
     if not search_term:
         return rows
     try:
-        return rows.filter(**{field: UUID(search_term)})
+        return rows.filter(**{field: UUID(search_term.strip())})
     except ValueError:
-        return rows.filter(**{f"{field}__username_folded": fold(search_term)})
+        return rows.filter(**{f"{field}__username_folded": fold(search_term.strip())})
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -68,6 +69,14 @@ def refusal_text(error: ConstructError) -> str:
     """What was refused, in one line."""
     fields = "; ".join(sentence for each in (error.fields or {}).values() for sentence in each)
     return fields or error.text
+
+
+def add_refusal(form: forms.Form, error: ConstructError) -> None:
+    """Say on the form what was refused, at its fields where they are the error's."""
+    for name, sentences in (error.fields or {}).items():
+        form.add_error(name if name in form.fields else None, list(sentences))
+    if not error.fields:
+        form.add_error(None, error.text)
 
 
 def ask_and_act(

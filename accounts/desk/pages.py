@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -14,11 +15,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from accounts.audit.actions import OF_REPORTS
-from accounts.audit.chain import Actor
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
 from accounts.desk.forms import LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
-from accounts.desk.lists import MANY, actor_of, refusal_text
+from accounts.desk.lists import MANY, actor_of, add_refusal, refusal_text
 from accounts.desk.permissions import May
 from accounts.desk.registry import (
     ACTS,
@@ -57,13 +57,8 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if act.gives_file:
             return _file(act, request, users[0], form.cleaned_data)
-        refusals = _perform(act, actor_of(request), users, form.cleaned_data)
-        done = len(users) - len(refusals)
-        if done:
-            messages.success(request, f"{act.label}: done for {done} of {len(users)}.")
-        for text in refusals:
-            messages.error(request, text)
-        return HttpResponseRedirect(_afterwards(users))
+        if _perform(act, request, users, form):
+            return HttpResponseRedirect(_afterwards(request, users))
     context = {**site.each_context(request), "title": act.label, "act": act, "users": users, "form": form}
     return TemplateResponse(request, "desk/act.html", context)
 
@@ -73,7 +68,7 @@ def _file(act: UserAct, request: HttpRequest, user: User, data: dict[str, object
         return cast("HttpResponse", act.perform(actor_of(request), user.pk, **data))
     except ConstructError as error:
         messages.error(request, f"{user.username}: {refusal_text(error)}")
-    return HttpResponseRedirect(_afterwards([user]))
+    return HttpResponseRedirect(_afterwards(request, [user]))
 
 
 def _chosen(request: HttpRequest, act: UserAct) -> list[User]:
@@ -90,21 +85,32 @@ def _chosen(request: HttpRequest, act: UserAct) -> list[User]:
     return users
 
 
-def _perform(act: UserAct, actor: Actor, users: Iterable[User], data: dict[str, object]) -> list[str]:
-    """What was refused, for whom and why."""
-    refusals = []
+def _perform(act: UserAct, request: HttpRequest, users: Sequence[User], form: forms.Form) -> bool:
+    """Do it to each, and tell what came of it. False: it was to one, and refused; the form says why."""
+    refusals: list[tuple[User, ConstructError]] = []
+    unchanged = 0
     for user in users:
         try:
-            act.perform(actor, user.pk, **data)
+            unchanged += act.perform(actor_of(request), user.pk, **form.cleaned_data) is False
         except ConstructError as error:
-            refusals.append(f"{user.username}: {refusal_text(error)}")
-    return refusals
+            refusals.append((user, error))
+    if refusals and len(users) == 1 and User.objects.filter(pk=users[0].pk).exists():
+        add_refusal(form, refusals[0][1])
+        return False
+    if done := len(users) - len(refusals) - unchanged:
+        messages.success(request, f"{act.label}: done for {done} of {len(users)}.")
+    if unchanged:
+        messages.info(request, f"{act.label}: nothing to change for {unchanged} of {len(users)}.")
+    for user, refusal in refusals:
+        messages.error(request, f"{user.username}: {refusal_text(refusal)}")
+    return True
 
 
-def _afterwards(users: list[User]) -> str:
+def _afterwards(request: HttpRequest, users: Sequence[User]) -> str:
     if len(users) == 1 and User.objects.filter(pk=users[0].pk).exists():
         return reverse(_USER, args=[users[0].pk])
-    return reverse(_USERS)
+    # The filters of the list that they were chosen from.
+    return f"{reverse(_USERS)}?{request.GET.get('list', '')}".rstrip("?")
 
 
 def acts_on(request: HttpRequest, user: User) -> list[Link]:

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from accounts.desk.forms import ReasonForm
-from accounts.desk.lists import actor_of, ask_and_act, of_user
+from accounts.desk.lists import actor_of, add_refusal, ask_and_act, of_user
 from accounts.desk.permissions import May
 from accounts.models import Suspension, User
 from accounts.moderation import acts
@@ -293,10 +293,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         try:
             act.does(actor_of(request), form.report.pk, **form.asked())
         except ConstructError as error:
-            for name, sentences in (error.fields or {}).items():
-                form.add_error(name if name in form.fields else None, list(sentences))
-            if not error.fields:
-                form.add_error(None, error.text)
+            add_refusal(form, error)
             return False
         messages.success(request, f"{act.title}: done.")
         return True
@@ -304,16 +301,22 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
     def get_readonly_fields(self, request: HttpRequest, obj: Report | None = None) -> Any:
         if obj is not None:
             # The links are those of who looks at it.
-            obj.may_act = request.user.has_perm(May.HANDLE_REPORT)  # type: ignore[attr-defined] # for `offered_acts`
+            obj.viewer = cast("User", request.user)  # type: ignore[attr-defined] # for `offered_acts`
         return super().get_readonly_fields(request, obj)
 
     @admin.display(description="Acts")
     def offered_acts(self, report: Report) -> str:
         if report.merged_into_id is not None:
             return "A repeat: its case is acted on."
-        if not getattr(report, "may_act", False):
+        viewer: User = vars(report)["viewer"]
+        if not _may_act(viewer, report):
             return "-"
-        offered = [(word, act.title) for word, act in ACTS.items() if report.state in act.states]
+        idle = {"take"} if report.assignee_id == viewer.pk else set()
+        if self.other_cases(report) == "-":
+            idle.add("merge")
+        offered = [
+            (word, act.title) for word, act in ACTS.items() if report.state in act.states and word not in idle
+        ]
         links = [(_address(report, word), title) for word, title in offered]
         return format_html_join(" · ", _LINK, links)
 
@@ -369,6 +372,14 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         return _kept(report, "other_cases", _other_cases(report))
 
 
+def _may_act(viewer: User, report: Report) -> bool:
+    """Whether the acts are offered; each judges again, by the whole case."""
+    if not viewer.has_perm(May.HANDLE_REPORT) or viewer.pk in (report.reporter_id, report.reported_id):
+        return False
+    about = report.reported
+    return viewer.is_superuser or not (about and (about.is_staff or about.is_superuser))
+
+
 def _kept(report: Report, name: str, found: QuerySet[Report]) -> SafeString | str:
     """Links to these. Kept, for a page asks several times for what it shows once."""
     kept: dict[str, SafeString | str] = vars(report).setdefault("kept_links", {})
@@ -388,7 +399,7 @@ def _links(found: QuerySet[Report]) -> SafeString | str:
     shown = list(found.order_by("-created_at", "-pk")[: MOST_LISTED + 1])
     links = [(_address(each), _told_case(each)) for each in shown[:MOST_LISTED]]
     more = "" if len(shown) <= MOST_LISTED else "…"
-    return format_html_join("", f"<div>{_LINK}</div>", links) + more or "-"
+    return format_html("{}{}", format_html_join("", f"<div>{_LINK}</div>", links), more) or "-"
 
 
 def _link_to_user(user: User | None) -> str:

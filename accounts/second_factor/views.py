@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 import segno
@@ -178,8 +179,11 @@ class StatusView(_CodeView):
 
 def _told(error: services.WrongCode) -> str:
     wait_s = (error.open_at - timezone.now()).total_seconds() if error.open_at else 0
-    if wait_s > 1:
-        return f"This is no valid code. The next one can be tried in {wait_s:.0f} seconds."
+    if wait_s > 0:
+        return (
+            "This is no valid code, or it came too soon after a wrong one. "
+            f"The next one is looked at in {ceil(wait_s)} s."
+        )
     return "This is no valid code. Each code is taken once."
 
 

@@ -92,6 +92,33 @@ def test_no_page_of_a_user_shows_whom_of_the_staff_was_reported(alice: User) -> 
         assert page(made) in text_of(browser(f"beside-{user}", "view_user", "view_report"), address)
 
 
+def test_cases_and_repeats_are_links(moderator: Client, alice: User, bob: User, made: UUID) -> None:
+    other = report(alice.pk, bob.pk, "other", "", [])
+    for merged, shown_on in ((None, made), (made, made)):
+        Report.objects.filter(pk=other).update(merged_into=merged)
+        text = text_of(moderator, page(shown_on))
+        assert re.search(rf'<a [^>]*href="{page(other)}"', text)
+        assert "&lt;a" not in text
+        assert "&lt;div" not in text
+
+
+@pytest.mark.parametrize("role", ["staff", "superuser"])
+def test_what_would_be_refused_is_not_offered(bob: User, made: UUID, alice: User, role: str) -> None:
+    client = browser("acting", "view_report", "handle_report")
+    acting = User.objects.filter(username="acting")
+    acting.update(is_superuser=role == "superuser")
+    assert page(made, "take") in text_of(client, page(made))
+    assert page(made, "merge") not in text_of(client, page(made)), "there is no other case"
+    report(alice.pk, bob.pk, "other", "", [])
+    assert page(made, "merge") in text_of(client, page(made))
+    Report.objects.filter(pk=made).update(state="taken", assignee=acting.get())
+    assert page(made, "take") not in text_of(client, page(made))
+    User.objects.filter(pk=bob.pk).update(is_staff=True)
+    assert (page(made, "resolve") in text_of(client, page(made))) is (role == "superuser")
+    Report.objects.filter(pk=made).update(reporter=acting.get())
+    assert page(made, "resolve") not in text_of(client, page(made))
+
+
 def cells_of(client: Client, address: str, title: str) -> list[str]:
     """Of a panel of the page: where its cells lead, or what they say."""
     panel = text_of(client, address).partition(f">{title}</h2>")[2].partition("</section>")[0]
@@ -99,7 +126,8 @@ def cells_of(client: Client, address: str, title: str) -> list[str]:
     return [led or said for led, said in cells]
 
 
-def test_what_can_be_done_depends_on_the_state(moderator: Client, made: UUID) -> None:
+def test_what_can_be_done_depends_on_the_state(moderator: Client, made: UUID, alice: User, bob: User) -> None:
+    report(alice.pk, bob.pk, "other", "", [])
     offered = {}
     for state in Report.State:
         Report.objects.update(state=state)
