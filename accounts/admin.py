@@ -184,16 +184,22 @@ class UserAdmin(TypedModelAdmin[User]):
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, _obj: User | None = None) -> bool:
-        """Who could give rights could give them to themselves: that is for superusers."""
-        return _is_superuser(request)
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Who could give rights could give them to themselves: that is for superusers.
+
+        Their own they leave to another of them: the last one cannot undo theirs.
+        """
+        return _is_superuser(request) and (obj is None or obj.pk != request.user.pk)
 
     def has_delete_permission(self, _request: HttpRequest, _obj: User | None = None) -> bool:
         return False
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        shown = super().get_fieldsets(request, obj)
-        return shown if _is_superuser(request) else shown[:-1]
+        *shown, rights = super().get_fieldsets(request, obj)
+        if not _is_superuser(request):
+            return shown
+        is_editable = self.has_change_permission(request, obj)
+        return [*shown, rights if is_editable else ("Rights", {"fields": PRIVILEGES})]
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         is_by_age = RegisteredFilter.parameter_name in request.GET

@@ -60,8 +60,8 @@ def purge_accounts(now: datetime) -> int:
     Returns how many went.
     """
     gone = accounts.free_names(now) + accounts.purge_invites(now) + accounts.purge_reset_codes(now)
-    gone += accounts.purge_challenges(now) + purge_reports(now)
-    for purge_some in (accounts.purge_sessions, accounts.purge_sign_ins):
+    gone += accounts.purge_challenges(now)
+    for purge_some in (accounts.purge_sessions, accounts.purge_sign_ins, purge_reports):
         while deleted := purge_some(now, _ROWS_A_TRANSACTION):
             gone += deleted
     return gone

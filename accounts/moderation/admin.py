@@ -194,7 +194,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
     search_fields = ("reported__username_folded",)
     search_help_text = "The username of who was reported, or their id."
     ordering = ("created_at",)
-    actions = ("take",)
+    actions = ("take", "dismiss")
     fieldsets = (
         (
             None,
@@ -261,6 +261,17 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
             name="take",
             label="Take reports",
             act=lambda actor, report, reason: acts.take(actor, report.pk, reason=reason),
+        )
+
+    @admin.action(description="Dismiss selected reports", permissions=["handle"])
+    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> TemplateResponse | None:
+        return ask_and_act(
+            self,
+            request,
+            queryset,
+            name="dismiss",
+            label="Dismiss reports",
+            act=lambda actor, report, reason: acts.dismiss(actor, report.pk, reason=reason),
         )
 
     def has_handle_permission(self, request: HttpRequest) -> bool:

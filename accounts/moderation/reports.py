@@ -111,14 +111,15 @@ def count_open_reports() -> int:
     return Report.objects.filter(merged_into=None, state__in=OPEN).count()
 
 
-def purge_reports(now: datetime) -> int:
-    """Delete the reports that are older than ``CONSTRUCT_REPORT_S``. Returns how many.
+def purge_reports(now: datetime, most: int) -> int:
+    """Delete up to `most` reports that are older than ``CONSTRUCT_REPORT_S``, the oldest first. Returns how many.
 
     Where the head of a case goes, its repeats stand by themselves, in the state that the case was in.
     """
     old = now - timedelta(seconds=settings.CONSTRUCT.report_s)
     with transaction.atomic():
-        going = list(Report.objects.filter(created_at__lte=old).values_list("pk", flat=True))
+        found = Report.objects.filter(created_at__lte=old).order_by("created_at")
+        going = list(found.values_list("pk", flat=True)[:most])
         if not going:
             return 0
         _hold(Q(pk__in=going) | Q(merged_into__in=going))

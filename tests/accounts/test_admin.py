@@ -450,6 +450,23 @@ class TestRights:
         assert not [field for field in fields if f'name="{field}"' in page]
         assert not AuditEntry.objects.exists()
 
+    @pytest.mark.parametrize("is_last", [True, False])
+    def test_a_superuser_sees_their_own_and_changes_none_of_them(self, root: Client, is_last: bool) -> None:
+        if not is_last:
+            User.objects.create_superuser("other", PASSWORD)
+        me = User.objects.get(username="root")
+        before = User.objects.values().get(pk=me.pk)
+        page = root.get(page_of(me)).content.decode()
+        assert "Superuser status" in page
+        fields = ("is_staff", "is_superuser", "groups", "user_permissions", "reason", "_save")
+        assert not [name for name in fields if f'name="{name}"' in page]
+        permission = Permission.objects.get(codename="view_prekeybundle")
+        for form in ({}, {"is_staff": "on"}, {"is_superuser": "on", "user_permissions": [permission.pk]}):
+            assert root.post(page_of(me), {**form, "reason": "why"}).status_code == 403
+        assert User.objects.values().get(pk=me.pk) == before
+        assert not me.user_permissions.exists()
+        assert not AuditEntry.objects.exists()
+
     def test_a_moderator_gives_none(self, moderator: Client, alice: User) -> None:
         assert moderator.get(page_of(alice)).status_code == 200
         assert moderator.post(page_of(alice), {"is_staff": "on", "reason": "why"}).status_code == 403

@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 from accounts.audit.actions import Action
 from accounts.audit.chain import SYSTEM, append, read_head
 from accounts.models import Invite, UsedChallenge
+from accounts.moderation.models import Report
 from accounts.moderation.reports import report
 from accounts.services import make_invite
 from construct_site.database import run_in_database_thread
@@ -37,6 +38,7 @@ from messaging.housekeeping import (
     expire_mailbox,
     keep_house,
     log_audit_head_if_due,
+    purge_accounts,
     read_metrics_if_due,
 )
 from messaging.mailbox.letters import Caps, Letter
@@ -260,6 +262,19 @@ class TestKeepHouse:
         assert [row.session_key for row in BrowserSession.objects.all()] == ["live"]
         statements = [each["sql"] for each in queries]
         assert len([each for each in statements if each.startswith('DELETE FROM "django_session"')]) == 3
+
+    def test_old_reports_go_in_bounded_transactions(
+        self, recipient: UUID, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(housekeeping, "_ROWS_A_TRANSACTION", 3)
+        old = {"reporter_id": recipient, "category": "spam", "created_at": NOW - timedelta(days=366)}
+        Report.objects.bulk_create([Report(**old) for _ in range(7)])
+        fresh = Report.objects.create(**{**old, "created_at": NOW - timedelta(days=364)})
+        with CaptureQueriesContext(connection) as queries:
+            assert purge_accounts(NOW) == 7
+        assert list(Report.objects.values_list("pk", flat=True)) == [fresh.pk]
+        statements = [each["sql"] for each in queries]
+        assert len([each for each in statements if each.startswith('DELETE FROM "moderation_report"')]) == 3
 
     @pytest.mark.usefixtures("transactional_db")
     def test_where_the_audit_ends_is_logged_once_an_hour(self) -> None:

@@ -170,6 +170,9 @@ STEPS: dict[str, Step] = {
     "auth_group_delete": Step(Action.CHANGE_ROLE),
     "moderation_report_take": of_report(Action.TAKE_REPORT),
     "moderation_report_changelist take": of_row(Action.TAKE_REPORT, "take", lambda scene: scene.report_id),
+    "moderation_report_changelist dismiss": of_row(
+        Action.DISMISS_REPORT, "dismiss", lambda scene: scene.report_id
+    ),
     "moderation_report_assign": of_report(
         Action.ASSIGN_REPORT, lambda scene: {"assignee": scene.colleague_id}
     ),

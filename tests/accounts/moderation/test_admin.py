@@ -14,6 +14,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.audit.models import AuditEntry
+from accounts.desk.lists import MANY
 from accounts.models import User
 from accounts.moderation.admin import ACTS
 from accounts.moderation.models import Report
@@ -188,26 +189,45 @@ def test_a_case_is_given_to_one_of_the_staff_who_may_handle_it(
     assert f">{users['able']}</a>" in text_of(moderator, page(made))
 
 
-def test_several_are_taken_at_once_for_a_reason_and_refusals_are_told(
-    moderator: Client, alice: User, bob: User, made: UUID
+@pytest.mark.parametrize(
+    ("word", "label", "state"),
+    [("take", "Take reports", "taken"), ("dismiss", "Dismiss reports", "dismissed")],
+)
+def test_several_are_taken_or_dismissed_at_once_for_a_reason_and_refusals_are_told(
+    moderator: Client, alice: User, bob: User, made: UUID, word: str, label: str, state: str
 ) -> None:
     other = report(alice.pk, bob.pk, "other", "", [])
     browser("other", "view_report", "handle_report").post(page(other, "take"), {"reason": "mine"})
     third = report(bob.pk, alice.pk, "other", "", [])
-    selection = {"action": "take", "_selected_action": [made, other, third]}
+    selection = {"action": word, "_selected_action": [made, other, third]}
     assert 'name="reason"' in moderator.post(QUEUE, selection).content.decode()
     assert Report.objects.filter(state="new").count() == 2
     answer = moderator.post(QUEUE, {**selection, "apply": "yes", "reason": "a raid"}, follow=True)
     told = answer.content.decode()
-    assert "Take reports: done for 2 of 3." in told
+    assert f"{label}: done for 2 of 3." in told
     assert f"report {other}: Somebody else has taken this report." in told
     me = User.objects.get(username="moderator")
-    assert set(Report.objects.filter(assignee=me).values_list("pk", flat=True)) == {made, third}
-    assert AuditEntry.objects.filter(action="take_report", reason="a raid").count() == 2
+    moved = Report.objects.filter(assignee=me, state=state)
+    assert set(moved.values_list("pk", flat=True)) == {made, third}
+    assert AuditEntry.objects.filter(action=f"{word}_report", reason="a raid").count() == 2
 
 
-def test_who_may_only_look_takes_none(made: UUID) -> None:
-    form = {"action": "take", "_selected_action": [made], "apply": "yes", "reason": "why"}
+@pytest.mark.parametrize("word", ["take", "dismiss"])
+def test_more_than_a_hundred_at_once_are_left_as_they_are(
+    moderator: Client, alice: User, bob: User, word: str
+) -> None:
+    Report.objects.bulk_create(Report(reporter=alice, reported=bob, category="spam") for _ in range(MANY + 1))
+    chosen = list(Report.objects.values_list("pk", flat=True))
+    form = {"action": word, "_selected_action": chosen, "apply": "yes", "reason": "a raid"}
+    assert "At most 100 at once." in moderator.post(QUEUE, form, follow=True).content.decode()
+    assert (Report.objects.filter(state="new").count(), AuditEntry.objects.count()) == (MANY + 1, 0)
+    moderator.post(QUEUE, {**form, "_selected_action": chosen[1:]})
+    assert (Report.objects.filter(state="new").count(), AuditEntry.objects.count()) == (1, MANY)
+
+
+@pytest.mark.parametrize("word", ["take", "dismiss"])
+def test_who_may_only_look_takes_and_dismisses_none(made: UUID, word: str) -> None:
+    form = {"action": word, "_selected_action": [made], "apply": "yes", "reason": "why"}
     browser("seeing", "view_report").post(QUEUE, form)
     assert (Report.objects.get().state, AuditEntry.objects.count()) == ("new", 0)
 

@@ -107,8 +107,8 @@ async def test_a_report_outlives_both_accounts_without_naming_them_until_it_is_o
         for user in User.objects.all():
             delete_user(user)
         stored, now = Report.objects.get(), timezone.now()
-        purged = purge_reports(now + timedelta(days=364)), purge_reports(now + timedelta(days=366))
-        return stored.reporter_id, stored.reported_id, *purged
+        early, late = (purge_reports(now + timedelta(days=days), most=10) for days in (364, 366))
+        return stored.reporter_id, stored.reported_id, early, late
 
     assert await run_in_database_thread(outlive) == (None, None, 0, 1)
 
@@ -261,6 +261,30 @@ def test_with_the_head_of_a_case_its_repeats_do_not_go() -> None:
     now = timezone.now()
     Report.objects.filter(pk=head).update(created_at=now - timedelta(days=366), state="resolved")
     Report.objects.filter(pk=repeat).update(merged_into=head, state="resolved")
-    assert purge_reports(now) == 1
+    assert purge_reports(now, most=10) == 1
     left = Report.objects.get()
     assert (left.pk, left.merged_into_id, left.state) == (repeat, None, "resolved")
+
+
+def test_a_round_takes_the_oldest_and_leaves_repeats_of_what_went_standing_by_themselves() -> None:
+    reporter, bob = (make_recipient(name) for name in ("alice", "bob"))
+    now = timezone.now()
+    made = [
+        Report(
+            reporter_id=reporter,
+            reported_id=bob,
+            category="spam",
+            state="dismissed",
+            created_at=now - timedelta(days=400 - number),
+        )
+        for number in range(5)
+    ]
+    for each in made[1:]:
+        each.merged_into = made[0]
+    Report.objects.bulk_create(reversed(made))
+    left = [[each.pk for each in made[first:]] for first in (2, 4)]
+    for expected, gone in zip([*left, []], (2, 2, 1), strict=True):
+        assert purge_reports(now, most=2) == gone
+        rows = Report.objects.order_by("created_at").values_list("pk", "merged_into", "state")
+        assert list(rows) == [(pk, None, "dismissed") for pk in expected]
+    assert purge_reports(now, most=2) == 0

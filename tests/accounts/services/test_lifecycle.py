@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import Error, connection, transaction
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import FormerName, Session, User
@@ -126,6 +127,15 @@ class TestRenaming:
         with pytest.raises(ConstructError) as refusal:
             create_account("ALICE", "", "Alice")
         assert refusal.value.code is ErrorCode.USERNAME_TAKEN
+
+    def test_the_account_itself_has_its_former_name_back_once_that_has_rested(self, alice: User) -> None:
+        rename_user(alice.pk, "Carol")
+        with pytest.raises(ConstructError) as refusal:
+            rename_user(alice.pk, "Alice")
+        assert refusal.value.code is ErrorCode.USERNAME_TAKEN
+        assert User.objects.get().username == "Carol"
+        FormerName.objects.update(free_at=timezone.now())
+        assert rename_user(alice.pk, "Alice") == "Carol"
 
     def test_another_case_of_the_same_name_is_free(self, alice: User) -> None:
         assert rename_user(alice.pk, "ALICE") == "Alice"

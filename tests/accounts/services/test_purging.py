@@ -31,7 +31,7 @@ PURGES: list[tuple[Callable[[datetime], int], type[Model], str]] = [
     (services.purge_invites, Invite, "accounts_invite_expires_at"),
     (services.purge_challenges, UsedChallenge, "accounts_usedchallenge_expires_at"),
     (services.purge_reset_codes, ResetCode, "accounts_resetcode_expires_at"),
-    (purge_reports, Report, "moderation_report_created_at"),
+    (partial(purge_reports, most=1000), Report, "moderation_report_created_at"),
 ]
 """What is purged from which table, and the indexes that find it."""
 
