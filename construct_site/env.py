@@ -131,7 +131,9 @@ class Config:
         "accounts.policy.DefaultPolicy",
         "Dotted path of the class that says who may register, log in, send, search and fetch keys (docs/policy.md).",
     )
-    name_rest_s: int = _setting(90 * 86400, "Time in which nobody can take a deleted account's name.")
+    name_rest_s: int = _setting(
+        90 * 86400, "Time in which nobody can take the name of a deleted account, or one that staff changed."
+    )
     reset_code_s: int = _setting(24 * 3600, "Life of a password-reset code.")
     password_hash_memory_kib: int = _setting(19 * 1024, "Argon2id memory of one hash, in KiB.")
     password_hash_passes: int = _setting(2, "Argon2id passes.")
