@@ -35,7 +35,7 @@ from accounts.desk.permissions import May
 from accounts.desk.registry import ACTS
 from accounts.folding import fold
 from accounts.models import Invite, Session, User
-from accounts.readonly import ReadOnlyAdmin, TypedModelAdmin
+from accounts.readonly import ReadOnlyAdmin, Shown, TypedModelAdmin
 from accounts.services import addresses
 from construct_site.errors import ConstructError
 
@@ -68,6 +68,19 @@ class RightsForm(ReasonedForm, UserModelForm):
 
 class RoleForm(ReasonedForm, GroupModelForm):
     """Of a role and its permissions."""
+
+
+class RefusingAdmin(TypedModelAdmin[Shown]):
+    """A refusal to store what a page's form says is a message on the list; nothing has changed then."""
+
+    def changeform_view(self, request: HttpRequest, *arguments: Any, **options: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *arguments, **options)
+        except ConstructError as error:
+            messages.error(request, refusal_text(error))
+            return HttpResponseRedirect(
+                reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+            )
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -121,7 +134,7 @@ class RegisteredFilter(admin.SimpleListFilter):
 
 
 @admin.register(User)
-class UserAdmin(TypedModelAdmin[User]):
+class UserAdmin(RefusingAdmin[User]):
     """Accounts are made by registration and go by an act; only superusers edit here, and rights alone."""
 
     form = RightsForm
@@ -246,7 +259,7 @@ class UserAdmin(TypedModelAdmin[User]):
         return super().formfield_for_manytomany(db_field, request, **options)
 
     def save_model(self, _request: HttpRequest, obj: User, form: Any, _change: bool) -> None:
-        form.rights_before = acts.rights_of(obj.pk)
+        form.rights_before = acts.hold_rights(obj.pk, form.cleaned_data["groups"])
         services.update_account(obj, set(form.changed_data) & {"is_staff", "is_superuser"})
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -382,7 +395,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
+class RoleAdmin(GroupAdmin, RefusingAdmin[Group]):
     """Django's page of groups, in the look of the others, with a reason. What changes is in the audit."""
 
     form = RoleForm
@@ -402,6 +415,11 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
+
+    def save_model(self, request: HttpRequest, obj: Group, form: Any, change: bool) -> None:
+        if change:
+            acts.hold_role(obj)
+        super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         before = acts.permissions_of(form.instance)
@@ -425,8 +443,8 @@ class RoleAdmin(GroupAdmin, TypedModelAdmin[Group]):
                 acts.delete_role(actor_of(request), role, reason=form.cleaned_data["reason"])
             except ConstructError as error:
                 messages.error(request, refusal_text(error))
-                return HttpResponseRedirect(request.path)
-            messages.success(request, f"The role {role.name} is deleted.")
+            else:
+                messages.success(request, f"The role {role.name} is deleted.")
             return HttpResponseRedirect(reverse("admin:auth_group_changelist"))
         title = f"Delete the role {role.name}"
         act = {"label": "Delete", "explanation": "Who has it loses what it allows, with their next page."}

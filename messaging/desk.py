@@ -45,7 +45,7 @@ def _mailbox(user_id: UUID) -> Panel:
 
 
 def _export(actor: Actor, user_id: UUID, *, reason: str) -> HttpResponse:
-    check_may_touch(actor, user_id, Action.EXPORT_USER)
+    check_may_touch(actor, user_id, Action.EXPORT_USER, is_held=False)
     announce(actor, Action.EXPORT_USER, user_id=user_id, reason=reason)
     exported = export_user(user_id, is_for_owner=False, reader_id=actor.id)
     return file_of(json.dumps(exported, indent=2), f"{user_id}.json", "application/json")
@@ -63,6 +63,7 @@ def register() -> None:
             "clear-mailbox",
             "Clear the mailbox",
             "The messages that wait for the account are dropped, and are not delivered if they are sent again.",
+            Action.CLEAR_MAILBOX,
             May.CLEAR_MAILBOX,
             clear_mailbox,
         )
@@ -72,6 +73,7 @@ def register() -> None:
             "export",
             "Export the data",
             "Everything that is stored about the account, as JSON, without addresses.",
+            Action.EXPORT_USER,
             May.EXPORT_USER,
             _export,
             is_for_many=False,

@@ -4,8 +4,11 @@ The admin, commands and REST call these and write nothing themselves. Each raise
 ``ConstructError``: VALIDATION_FAILED where one of the staff gives no reason, FORBIDDEN where the actor may not do
 it to this account, USER_NOT_FOUND, and what its service raises. Then nothing has changed.
 
-Sessions are locked before the account and the audit's end last (see
-:func:`accounts.audit.chain.append`), so no two acts wait for each other.
+An act on an account holds it while it judges who acts on whom, to the end of its transaction: of an act and a change of
+the account's rights, one comes first. All lock in one order, so no two wait for each other: sessions, the
+account, roles, what else belongs to them, and the audit's end last (see :func:`accounts.audit.chain.append`). What an
+entry of the audit or a row refers to is locked before that end, for PostgreSQL looks it up when the transaction ends.
+An act whose service locks sessions judges before it, without a lock, and again once the account is held.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from textwrap import wrap
 from uuid import UUID
 
@@ -74,8 +78,9 @@ def revoke_sessions(
     reason = checked_reason(actor, reason)
     chosen = None if session_ids is None else list(session_ids)
     with transaction.atomic():
-        check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
+        check_may_touch(actor, user_id, Action.REVOKE_SESSIONS, is_held=False)
         revoked = services.revoke_sessions(user_id, chosen)
+        check_may_touch(actor, user_id, Action.REVOKE_SESSIONS)
         if revoked or chosen is None:
             target = f"{revoked} sessions{_named(chosen or [])}"
             append(actor, Action.REVOKE_SESSIONS, user_id=user_id, target=target, reason=reason)
@@ -95,19 +100,23 @@ def require_password_reset(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """End the account's sessions and refuse logins until a reset code is redeemed, which an operator makes."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        check_may_touch(actor, user_id, Action.REQUIRE_PASSWORD_RESET)
+        check_may_touch(actor, user_id, Action.REQUIRE_PASSWORD_RESET, is_held=False)
         services.require_password_reset(user_id)
+        check_may_touch(actor, user_id, Action.REQUIRE_PASSWORD_RESET)
         append(actor, Action.REQUIRE_PASSWORD_RESET, user_id=user_id, reason=reason)
 
 
-def rename(actor: Actor, user_id: UUID, username: str, *, reason: str) -> None:
-    """Give the account another username; the former one rests."""
+def rename(actor: Actor, user_id: UUID, username: str, *, reason: str) -> bool:
+    """Give the account another username; the former one rests. Whether it was another."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.RENAME)
         former = services.rename_user(user_id, username)
-        changes = {"username": (former, username)}
-        append(actor, Action.RENAME, user_id=user_id, reason=reason, changes=changes)
+        is_changed = former != username
+        if is_changed:
+            changes = {"username": (former, username)}
+            append(actor, Action.RENAME, user_id=user_id, reason=reason, changes=changes)
+    return is_changed
 
 
 def give_neutral_name(actor: Actor, user_id: UUID, *, reason: str) -> None:
@@ -171,8 +180,10 @@ def refuse(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """Delete an account that waits for approval. Raises ``ConstructError(FORBIDDEN)`` for one that does not."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        check_may_touch(actor, user_id, Action.REFUSE)
-        if not services.delete_user(User(pk=user_id), is_pending=True):
+        check = partial(check_may_touch, actor, user_id, Action.REFUSE)
+        check(is_held=False)
+        if not services.delete_user(User(pk=user_id), is_pending=True, check=check):
+            check()
             raise ConstructError(ErrorCode.FORBIDDEN, "This account does not wait for approval.")
         append(actor, Action.REFUSE, user_id=user_id, reason=reason)
 
@@ -181,8 +192,9 @@ def delete(actor: Actor, user_id: UUID, *, reason: str) -> None:
     """Remove the account with all that is its own, for good."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        check_may_touch(actor, user_id, Action.DELETE_USER)
-        if not services.delete_user(User(pk=user_id)):
+        check = partial(check_may_touch, actor, user_id, Action.DELETE_USER)
+        check(is_held=False)
+        if not services.delete_user(User(pk=user_id), check=check):
             raise ConstructError(ErrorCode.USER_NOT_FOUND)
         append(actor, Action.DELETE_USER, user_id=user_id, reason=reason)
 
@@ -191,9 +203,10 @@ def make_reset_code(actor: Actor, user_id: UUID, *, reason: str, is_required: bo
     """Make a reset code, which is as good as the password; with `is_required` logins need it from now on."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        check_may_touch(actor, user_id, Action.MAKE_RESET_CODE)
         if is_required:
+            check_may_touch(actor, user_id, Action.MAKE_RESET_CODE, is_held=False)
             services.require_password_reset(user_id)
+        check_may_touch(actor, user_id, Action.MAKE_RESET_CODE)
         made = services.make_reset_code(user_id)
         append(actor, Action.MAKE_RESET_CODE, user_id=user_id, reason=reason)
     return made
@@ -205,8 +218,9 @@ def change_password(
     """Give the account another password, of this hash; its sessions end, all but `kept`. Returns how many did."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
-        check_may_touch(actor, current.id, Action.CHANGE_PASSWORD)
+        check_may_touch(actor, current.id, Action.CHANGE_PASSWORD, is_held=False)
         ended = services.replace_password(current, encoded, kept=kept)
+        check_may_touch(actor, current.id, Action.CHANGE_PASSWORD)
         append(actor, Action.CHANGE_PASSWORD, user_id=current.id, reason=reason)
     return ended
 
@@ -281,8 +295,8 @@ def add_note(actor: Actor, user_id: UUID, text: str) -> StaffNote:
     return note
 
 
-def edit_profile(actor: Actor, user_id: UUID, changes: Mapping[str, object], *, reason: str) -> None:
-    """Change fields of the account's profile, by the rules of its owner's own changes."""
+def edit_profile(actor: Actor, user_id: UUID, changes: Mapping[str, object], *, reason: str) -> bool:
+    """Change fields of the account's profile, by the rules of its owner's own changes. Whether any was another."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
         check_may_touch(actor, user_id, Action.EDIT_PROFILE)
@@ -291,6 +305,7 @@ def edit_profile(actor: Actor, user_id: UUID, changes: Mapping[str, object], *, 
         changed = {name: (before[name], after[name]) for name in changes if before[name] != after[name]}
         if changed:
             append(actor, Action.EDIT_PROFILE, user_id=user_id, reason=reason, changes=changed)
+    return bool(changed)
 
 
 def rights_of(user_id: UUID) -> dict[str, object]:
@@ -304,8 +319,26 @@ def rights_of(user_id: UUID) -> dict[str, object]:
     }
 
 
+def hold_rights(user_id: UUID, roles: Iterable[Group]) -> dict[str, object]:
+    """Within the transaction that is to change an account's rights: lock it, and the roles that it is to have.
+
+    Returns what its rights are (:func:`rights_of`). Raises ``ConstructError``: USER_NOT_FOUND, and NOT_FOUND
+    where one of the roles is gone.
+    """
+    if not User.objects.select_for_update(no_key=True).filter(pk=user_id).first():
+        raise ConstructError(ErrorCode.USER_NOT_FOUND)
+    wanted = {role.pk for role in roles}
+    held = Group.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    if {role.pk for role in held} != wanted:
+        raise _no_such_role()
+    return rights_of(user_id)
+
+
 def note_rights(actor: Actor, user_id: UUID, before: Mapping[str, object], *, reason: str) -> None:
-    """Within the transaction that changed them: append what of the account's rights is another than `before`."""
+    """Within the transaction that changed them: append what of the account's rights is another than `before`.
+
+    After :func:`hold_rights`.
+    """
     reason = checked_reason(actor, reason)
     after = rights_of(user_id)
     changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
@@ -319,10 +352,20 @@ def permissions_of(role: Group) -> set[str]:
     return {f"{app}.{codename}" for app, codename in named}
 
 
+def hold_role(role: Group) -> None:
+    """Within the transaction that is to change or delete a role: lock it. Raises ``ConstructError(NOT_FOUND)``."""
+    if not Group.objects.select_for_update().filter(pk=role.pk).first():
+        raise _no_such_role()
+
+
+def _no_such_role() -> ConstructError:
+    return ConstructError(ErrorCode.NOT_FOUND, "This role is gone.")
+
+
 def note_role(actor: Actor, role: Group, done: str, before: AbstractSet[str], *, reason: str) -> None:
     """Within the transaction that made or changed a role: append which permissions it has got and lost.
 
-    In as many entries as they need.
+    In as many entries as they need. After :func:`hold_role`, where the role is not new.
     """
     reason = checked_reason(actor, reason)
     after = permissions_of(role)
@@ -340,9 +383,10 @@ def _role(role: Group) -> str:
 
 
 def delete_role(actor: Actor, role: Group, *, reason: str) -> None:
-    """Remove a role; who has it keeps what they have besides."""
+    """Remove a role; who has it keeps what they have besides. Raises as :func:`hold_role`."""
     reason = checked_reason(actor, reason)
     with transaction.atomic():
+        hold_role(role)
         target = f"{_role(role)} deleted"
         role.delete()
         append(actor, Action.CHANGE_ROLE, target=target, reason=reason)
@@ -362,22 +406,32 @@ ON_ONESELF = frozenset(
 """What staff may do to their own account: the rest would let them judge themselves, or lock themselves out."""
 
 
-def check_may_touch(actor: Actor, user_id: UUID, action: Action) -> None:
-    """Staff that are no superusers leave other staff alone, and nobody judges themselves.
+def check_may_touch(actor: Actor, user_id: UUID, action: Action, *, is_held: bool = True) -> None:
+    """Staff may do only so much to each other, and to themselves (:func:`why_not`).
 
-    Raises ``ConstructError``: USER_NOT_FOUND, FORBIDDEN.
+    Within a transaction, which holds the account from then on: nobody gives it rights meanwhile. Without
+    `is_held` it is only looked at. Raises ``ConstructError``: USER_NOT_FOUND, FORBIDDEN.
     """
-    subject = User.objects.filter(pk=user_id).only("is_staff", "is_superuser").first()
+    users = User.objects.select_for_update(no_key=True) if is_held else User.objects.all()
+    subject = users.filter(pk=user_id).only("is_staff", "is_superuser").first()
     if subject is None:
         raise ConstructError(ErrorCode.USER_NOT_FOUND)
-    if actor.kind is not AuditEntry.ActorKind.STAFF:
-        return
-    if actor.id == user_id and action not in ON_ONESELF:
-        raise ConstructError(ErrorCode.FORBIDDEN, "Nobody does this to their own account.")
-    acting = acting_staff(actor)
-    is_of_staff = subject.is_staff or subject.is_superuser
-    if is_of_staff and actor.id != user_id and not acting.is_superuser:
-        raise ConstructError(ErrorCode.FORBIDDEN, "Only superusers act on accounts of the staff.")
+    if actor.kind is AuditEntry.ActorKind.STAFF and (
+        refusal := why_not(acting_staff(actor), subject, action)
+    ):
+        raise ConstructError(ErrorCode.FORBIDDEN, refusal)
+
+
+def why_not(acting: User, subject: User, action: Action) -> str:
+    """Why this person of the staff may not do this to the subject, whatever their permissions; empty if they may.
+
+    Staff that are no superusers leave other staff alone, and nobody judges themselves.
+    """
+    if acting.pk == subject.pk:
+        return "" if action in ON_ONESELF else "Nobody does this to their own account."
+    if (subject.is_staff or subject.is_superuser) and not acting.is_superuser:
+        return "Only superusers act on accounts of the staff."
+    return ""
 
 
 def acting_staff(actor: Actor) -> User:

@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from accounts.audit.actions import OF_REPORTS
+from accounts.audit.actions import OF_REPORTS, Action
 from accounts.audit.models import AuditEntry
 from accounts.desk import acts
 from accounts.desk.forms import LimitsForm, NoteForm, ProfileForm, RenamingForm, SuspensionForm
@@ -114,11 +114,12 @@ def _afterwards(request: HttpRequest, users: Sequence[User]) -> str:
 
 
 def acts_on(request: HttpRequest, user: User) -> list[Link]:
-    """The acts that this staff member may do, as the links of a user's page."""
+    """The acts that this staff member may do to this user, as the links of the user's page."""
+    viewer = cast("User", request.user)
     return [
         Link(act.label, f"{reverse('admin:user_act', args=[act.name])}?ids={user.pk}")
         for act in ACTS.values()
-        if request.user.has_perm(act.permission) and act.suits(user)
+        if viewer.has_perm(act.permission) and act.suits(user) and not acts.why_not(viewer, user, act.action)
     ]
 
 
@@ -227,6 +228,7 @@ def register() -> None:
             "Suspend",
             "The account's sockets close at once, and it cannot be used until the end or until the suspension is "
             "lifted. Its sessions and its waiting messages stay.",
+            Action.SUSPEND,
             May.SUSPEND_USER,
             acts.suspend,
             SuspensionForm,
@@ -235,6 +237,7 @@ def register() -> None:
             "lift-suspension",
             "Lift the suspension",
             "The account can be used again; its sessions go on.",
+            Action.LIFT_SUSPENSION,
             May.SUSPEND_USER,
             acts.lift_suspension,
             suits=lambda user: not user.is_active,
@@ -243,6 +246,7 @@ def register() -> None:
             "revoke-sessions",
             "Revoke all sessions",
             "Every client has to log in again.",
+            Action.REVOKE_SESSIONS,
             May.REVOKE_SESSIONS,
             acts.revoke_sessions,
         ),
@@ -250,6 +254,7 @@ def register() -> None:
             "require-password-reset",
             "Force a password reset",
             "All sessions end, and logins are refused until a reset code is redeemed, which an operator makes.",
+            Action.REQUIRE_PASSWORD_RESET,
             May.REQUIRE_PASSWORD_RESET,
             acts.require_password_reset,
         ),
@@ -257,6 +262,7 @@ def register() -> None:
             "rename",
             "Rename",
             "For an offensive name. The former one rests, so that nobody else takes it.",
+            Action.RENAME,
             May.RENAME_USER,
             acts.rename,
             RenamingForm,
@@ -267,6 +273,7 @@ def register() -> None:
             "Give a neutral name",
             "For an offensive name. The username and the display name become a generated one, such as "
             "user_8d0f3c5b7a9e1246; the former username rests, so that nobody else takes it.",
+            Action.RENAME,
             May.RENAME_USER,
             acts.give_neutral_name,
         ),
@@ -274,6 +281,7 @@ def register() -> None:
             "edit-profile",
             "Edit the profile",
             "By the rules of the owner's own changes. What stays empty becomes empty.",
+            Action.EDIT_PROFILE,
             May.RENAME_USER,
             lambda actor, user_id, *, reason, **changes: acts.edit_profile(
                 actor, user_id, changes, reason=reason
@@ -285,6 +293,7 @@ def register() -> None:
             "hide",
             "Hide from searches",
             "Searches do not find the account, and its owner cannot change that.",
+            Action.HIDE_FROM_SEARCH,
             May.HIDE_USER,
             acts.hide_from_search,
             suits=lambda user: not user.is_hidden,
@@ -293,6 +302,7 @@ def register() -> None:
             "show",
             "Show in searches",
             "The account's owner may let searches find it again.",
+            Action.SHOW_IN_SEARCH,
             May.HIDE_USER,
             acts.show_in_search,
             suits=lambda user: user.is_hidden,
@@ -301,6 +311,7 @@ def register() -> None:
             "approve",
             "Approve",
             "A new account may send and be found.",
+            Action.APPROVE,
             May.APPROVE_USER,
             acts.approve,
             suits=lambda user: not user.is_approved,
@@ -309,6 +320,7 @@ def register() -> None:
             "refuse",
             "Refuse",
             "A new account that waits for approval is deleted.",
+            Action.REFUSE,
             May.APPROVE_USER,
             acts.refuse,
             suits=lambda user: not user.is_approved,
@@ -317,6 +329,7 @@ def register() -> None:
             "set-limits",
             "Set the message limit",
             "How many messages the account may send in an hour. It holds at once, also for open sockets.",
+            Action.SET_LIMITS,
             May.SET_LIMITS,
             acts.set_limits,
             LimitsForm,
@@ -325,6 +338,7 @@ def register() -> None:
             "note",
             "Write a note",
             "For the staff. It goes with the account.",
+            Action.ADD_NOTE,
             May.ADD_NOTE,
             acts.add_note,
             NoteForm,
@@ -334,6 +348,7 @@ def register() -> None:
             "delete",
             "Delete",
             "The account goes for good, with its sessions, keys and waiting messages. Its name rests.",
+            Action.DELETE_USER,
             May.DELETE_USER,
             acts.delete,
         ),
@@ -341,6 +356,7 @@ def register() -> None:
             "remove-second-factor",
             "Remove the second factor",
             "With its recovery codes, for who lost them. Where one is required, the next page asks to set another up.",
+            Action.REMOVE_SECOND_FACTOR,
             May.REMOVE_SECOND_FACTOR,
             acts.remove_second_factor,
             suits=lambda user: user.is_staff or user.is_superuser,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django import forms
 
+from accounts.audit.actions import Action
 from accounts.desk.forms import ReasonForm
 from accounts.models import User
 
@@ -57,6 +58,8 @@ class UserAct:
     label: str
     explanation: str
     """What it does and to whom, above the form."""
+    action: Action
+    """The audit's word, by which :func:`accounts.desk.acts.why_not` judges."""
     permission: str
     perform: Callable[..., object]
     """Takes the actor, the user's id and the form's data by their names. Raises ``ConstructError``."""

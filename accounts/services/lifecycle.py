@@ -178,11 +178,13 @@ def delete_user(
     encoded_password: str | None = None,
     is_pending: bool = False,
     asked_by: UUID | None = None,
+    check: Callable[[], None] | None = None,
 ) -> bool:
     """Remove an account with everything it owns: sessions, keys, waiting messages. Its name rests for a while.
 
     Whether there was such an account; where `encoded_password` is given, one that still had it, and with
-    `is_pending` one that waits for approval. Raises ``SessionHasEnded`` if the session `asked_by` has ended.
+    `is_pending` one that waits for approval. Raises ``SessionHasEnded`` if the session `asked_by` has ended, and
+    what `check` raises, which is called once the account is held.
     """
     wanted = User.objects.filter(pk=user.pk)
     if is_pending:
@@ -198,6 +200,8 @@ def delete_user(
             return False
         if asked_by is not None:
             require_live(asked_by)
+        if check is not None:
+            check()
         _let_rest(held.username)
         send_on_commit(SessionsEnded(held.pk))
         held.delete()

@@ -146,8 +146,11 @@ def test_what_changes_nothing_is_no_entry(moderator: Actor, alice: User) -> None
         acts.refuse(moderator, alice.pk, reason="why")
     with pytest.raises(ConstructError):
         acts.rename(moderator, alice.pk, "moderator", reason="why")
+    acts.rename(moderator, alice.pk, "Alice", reason="why")
     assert not AuditEntry.objects.exists()
     assert User.objects.filter(pk=alice.pk).exists()
+    acts.rename(moderator, alice.pk, "ALICE", reason="why")
+    assert AuditDetails.objects.get().changes == {"username": ["Alice", "ALICE"]}
 
 
 def test_a_new_name_lies_beside_its_entry_and_goes_with_the_account(moderator: Actor, alice: User) -> None:

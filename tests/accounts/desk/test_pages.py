@@ -69,6 +69,29 @@ def test_others_of_the_staff_see_it(subject: User) -> None:
     assert f'href="{AUDIT}?q={subject.pk}"' in page
 
 
+def offered(user: User, viewer: User) -> set[str]:
+    return set(re.findall(r"/act/([a-z-]+)/\?ids=", page_of(user, viewer)))
+
+
+@pytest.mark.parametrize("role", [MODERATOR, OPERATOR, None])
+def test_ones_own_page_offers_what_one_may_do_to_oneself(role: str | None) -> None:
+    viewer = staff("viewer", role)
+    User.objects.filter(pk=viewer.pk).update(is_approved=False)
+    assert offered(viewer, viewer) == {"revoke-sessions", "hide"}
+    User.objects.filter(pk=viewer.pk).update(is_hidden=True)
+    assert offered(viewer, viewer) == {"revoke-sessions", "show"}
+
+
+@pytest.mark.parametrize("role", [MODERATOR, OPERATOR])
+def test_the_page_of_staff_offers_acts_to_superusers_alone(role: str) -> None:
+    viewer, root = staff("viewer", role), staff("root", None)
+    for user in (staff("other", MODERATOR), User.objects.create_superuser("unsigned", is_staff=False)):
+        assert offered(user, viewer) == set()
+        assert "suspend" in offered(user, root)
+    user = User.objects.create_user("alice")
+    assert {"suspend", "clear-mailbox"} <= offered(user, viewer)
+
+
 def test_columns_and_cells_of_ones_own_suspensions_go_together() -> None:
     subject = staff("subject", MODERATOR)
     acts.suspend(CONSOLE, subject.pk, reason="x")
