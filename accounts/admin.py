@@ -41,6 +41,8 @@ from construct_site.errors import ConstructError
 
 NEWEST = 1_000
 """Invites whose notes a search looks into: a part of a text is found by no index."""
+SENT_FORMS, REMEMBERED_FORMS = "construct_sent_forms", 20
+"""In a sign-in's session, the newest forms that made an invite."""
 PRIVILEGES = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 if TYPE_CHECKING:
@@ -371,6 +373,11 @@ class InviteAdmin(ReadOnlyAdmin[Invite]):
         context = {**self.admin_site.each_context(request), "title": "Make an invite", "opts": self.opts}
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
+            sent = request.session.get(SENT_FORMS, [])
+            if data["once"] in sent:
+                messages.warning(request, "This form made an invite already: it made no other.")
+                return HttpResponseRedirect(reverse("admin:accounts_invite_changelist"))
+            request.session[SENT_FORMS] = [*sent, data["once"]][-REMEMBERED_FORMS:]
             life = timedelta(days=data["days"])
             code = acts.make_invite(actor_of(request), data["uses"], life, note=data["note"])
             context |= {"code": code, "uses": data["uses"]}

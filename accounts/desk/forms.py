@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -125,6 +126,8 @@ class InviteForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text="For whom it is made.",
     )
+    once = forms.CharField(max_length=64, initial=secrets.token_hex, widget=forms.HiddenInput)
+    """Of this form: to send it again, by reloading the page that answered, makes no other invite."""
 
 
 class LimitsForm(ReasonForm):

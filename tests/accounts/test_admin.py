@@ -529,7 +529,8 @@ def test_a_session_is_neither_edited_nor_deleted(root: Client, grant: Grant) -> 
 class TestInvites:
     def test_one_is_made_and_its_code_is_shown_once(self, moderator: Client) -> None:
         page = moderator.post(
-            reverse("admin:accounts_invite_add"), {"uses": 2, "days": 3, "note": "the choir"}
+            reverse("admin:accounts_invite_add"),
+            {"uses": 2, "days": 3, "note": "the choir", "once": "a"},
         )
         [code] = re.findall(r"construct_invite_[\w-]+", page.content.decode())
         check_invite(code)
@@ -540,9 +541,23 @@ class TestInvites:
         assert not [secret for secret in (code, bytes(invite.digest).hex()) if secret in listed]
         assert AuditEntry.objects.get().action == "make_invite"
 
+    def test_a_form_that_is_sent_again_makes_no_other(self, moderator: Client) -> None:
+        address = reverse("admin:accounts_invite_add")
+        forms = []
+        for _ in range(2):
+            page = moderator.get(address).content.decode()
+            once = re.search(r'<input type="hidden" name="once" value="(\w{64})"', page)
+            assert once
+            forms.append({"uses": 1, "days": 1, "once": once[1]})
+        assert "construct_invite_" in moderator.post(address, forms[0]).content.decode()
+        answer = moderator.post(address, forms[0], follow=True).content.decode()
+        assert "This form made an invite already: it made no other." in answer
+        assert Invite.objects.count() == 1
+        assert "construct_invite_" in moderator.post(address, forms[1]).content.decode()
+
     @pytest.mark.parametrize("form", [{}, {"uses": 0, "days": 1}, {"uses": 1, "days": 9999}, {"uses": "x"}])
     def test_what_cannot_be_is_refused(self, moderator: Client, form: dict[str, object]) -> None:
-        assert moderator.post(reverse("admin:accounts_invite_add"), form).status_code == 200
+        assert moderator.post(reverse("admin:accounts_invite_add"), {"once": "a", **form}).status_code == 200
         assert not Invite.objects.exists()
 
     def test_they_are_ended_for_a_reason(self, moderator: Client) -> None:

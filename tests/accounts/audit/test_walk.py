@@ -164,7 +164,9 @@ STEPS: dict[str, Step] = {
         Action.REVOKE_SESSIONS, "revoke", lambda scene: scene.session_id
     ),
     "accounts_invite_changelist end": of_row(Action.END_INVITE, "end", lambda scene: scene.invite_id),
-    "accounts_invite_add": Step(Action.MAKE_INVITE, {"uses": 1, "days": 1}, {"uses": 0}, MODERATOR),
+    "accounts_invite_add": Step(
+        Action.MAKE_INVITE, {"uses": 1, "days": 1, "once": "a"}, {"uses": 0}, MODERATOR
+    ),
     "auth_group_add": Step(Action.CHANGE_ROLE, {"name": "Helpers"}),
     "auth_group_change": Step(Action.CHANGE_ROLE, {"name": "Helpers"}),
     "auth_group_delete": Step(Action.CHANGE_ROLE),
