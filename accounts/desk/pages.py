@@ -59,7 +59,14 @@ def act_page(request: HttpRequest, name: str, site: AdminSite) -> HttpResponse:
             return _file(act, request, users[0], form.cleaned_data)
         if _perform(act, request, users, form):
             return HttpResponseRedirect(_afterwards(request, users))
-    context = {**site.each_context(request), "title": act.label, "act": act, "users": users, "form": form}
+    context = {
+        **site.each_context(request),
+        "title": act.label,
+        "act": act,
+        "users": users,
+        "form": form,
+        "back": _afterwards(request, users),
+    }
     return TemplateResponse(request, "desk/act.html", context)
 
 
@@ -227,7 +234,7 @@ def register() -> None:
             "suspend",
             "Suspend",
             "The account's sockets close at once, and it cannot be used until the end or until the suspension is "
-            "lifted. Its sessions and its waiting messages stay.",
+            "lifted. Its sessions and its waiting messages stay. It takes the place of a suspension in force.",
             Action.SUSPEND,
             May.SUSPEND_USER,
             acts.suspend,

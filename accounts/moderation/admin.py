@@ -166,6 +166,8 @@ class Act:
     """A link on a report's page, and the form behind it."""
 
     title: str
+    explanation: str
+    """What it does, above the form."""
     does: Callable[..., None]
     states: tuple[str, ...]
     """In which it is offered; the act itself judges again."""
@@ -173,14 +175,43 @@ class Act:
 
 
 ACTS: dict[str, Act] = {
-    "take": Act("Take", acts.take, OPEN),
-    "assign": Act("Assign", acts.assign, OPEN, AssignForm),
-    "release": Act("Release", acts.release, (State.TAKEN,)),
-    "resolve": Act("Resolve", acts.resolve, OPEN, ResolveForm),
-    "dismiss": Act("Dismiss", acts.dismiss, OPEN),
-    "merge": Act("Merge", acts.merge, OPEN, MergeForm),
-    "reopen": Act("Reopen", acts.reopen, (State.RESOLVED, State.DISMISSED)),
-    "note": Act("Write note", acts.write_note, tuple(State), NoteForm),
+    "take": Act(
+        "Take", "You see to it from now on: nobody else resolves, dismisses or merges it.", acts.take, OPEN
+    ),
+    "assign": Act(
+        "Assign", "Somebody else of the staff sees to it from now on.", acts.assign, OPEN, AssignForm
+    ),
+    "release": Act(
+        "Release", "It goes back to the queue, as new and nobody's.", acts.release, (State.TAKEN,)
+    ),
+    "resolve": Act(
+        "Resolve",
+        "It ends because something was done. The account itself is left as it is.",
+        acts.resolve,
+        OPEN,
+        ResolveForm,
+    ),
+    "dismiss": Act("Dismiss", "It ends, and nothing is done.", acts.dismiss, OPEN),
+    "merge": Act(
+        "Merge",
+        "It becomes a repeat of another case about the same person, with whose state and assignee it goes on.",
+        acts.merge,
+        OPEN,
+        MergeForm,
+    ),
+    "reopen": Act(
+        "Reopen",
+        "It is new again; assignee and suspension are taken off it.",
+        acts.reopen,
+        (State.RESOLVED, State.DISMISSED),
+    ),
+    "note": Act(
+        "Write note",
+        "It takes the place of the present note, which the staff alone see.",
+        acts.write_note,
+        tuple(State),
+        NoteForm,
+    ),
 }
 """By the last part of its address."""
 
@@ -295,6 +326,8 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
             "opts": self.opts,
             "form": form,
             "button": act.title,
+            "explanation": act.explanation,
+            "reported": report.reported,
             "back": _address(report),
         }
         return TemplateResponse(request, "moderation/act.html", told)

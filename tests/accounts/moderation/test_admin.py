@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -157,7 +158,10 @@ def test_each_act_asks_for_a_reason_and_is_done(
     moderator: Client, made: UUID, word: str, state: str, after: str
 ) -> None:
     Report.objects.update(state=state)
-    assert 'name="reason"' in text_of(moderator, page(made, word))
+    form = unescape(text_of(moderator, page(made, word)))
+    assert 'name="reason"' in form
+    assert ACTS[word].explanation in form
+    assert ">bob</a>" in form
     for refused in ({}, {"reason": " "}, {"reason": "x" * 501}):
         assert moderator.post(page(made, word), refused).status_code == 200
         assert (Report.objects.get().state, AuditEntry.objects.count()) == (state, 0)
