@@ -220,7 +220,7 @@ async def test_long_texts_leave_every_page_as_wide_as_its_window(
             assert response is not None
             assert response.status == 200, address
             assert await hidden_width(each) == 0, address
-            for tables in (".simplebar-content-wrapper:has(#result_list)", ".settings"):
+            for tables in (".simplebar-content-wrapper:has(#result_list)", "div:has(> .panel)", ".settings"):
                 for table in await each.locator(tables).all():
                     assert await table.evaluate("it => it.scrollWidth - it.clientWidth") == 0, address
     await phone.goto("/admin/settings/")
