@@ -161,6 +161,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("construct_site/icon.svg")}
     ],
+    "STYLES": [lambda _request: static("desk/desk.css")],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_HISTORY": False,
     # At a listener of its own there is no other page.

@@ -23,7 +23,8 @@ def settings_page(request: HttpRequest, site: StaffAdminSite) -> TemplateRespons
     context: dict[str, Any] = {
         **site.each_context(request),
         "title": "Settings",
-        "rows": values(settings.CONSTRUCT),
+        # Every second part of a text is code.
+        "rows": [(variable, value, text.split("`")) for variable, value, text in values(settings.CONSTRUCT)],
         "tools": tools_for(request),
     }
     return TemplateResponse(request, "desk/settings.html", context)

@@ -189,6 +189,58 @@ async def test_the_desk_fits_a_phone(
     await expect(page.get_by_role("row").filter(has_text=TOLD)).to_contain_text("2099-01-31 18:00")
 
 
+async def test_long_texts_leave_every_page_as_wide_as_its_window(
+    visit: Visits, server: Server, sockets: Sockets, backing: Backing, new_moderator: NewModerator
+) -> None:
+    superuser = new_moderator("olga")
+    raised = "User.objects.filter(username='olga').update(is_superuser=True)"
+    run_in_another_process(backing, f"from accounts.models import User; {raised}")
+    _, person = await sockets.register(username="w-of-64", displayName="W" * 64)
+    page = await visit(server)
+    await _enrol(page, superuser)
+    suspend = f"accounts/user/act/suspend/?ids={person.user_id}"
+    await page.goto(f"/admin/{suspend}")
+    await page.get_by_label("Reason*", exact=True).fill(f"One line.\nAnother. {'r' * 480}")
+    await page.get_by_role("button", name="Suspend").click()
+    reason = page.get_by_role("cell", name="One line.").first
+    await expect(reason).to_have_text(re.compile(r"One line\.\nAnother\. r+"), use_inner_text=True)
+
+    phone = await page.context.new_page()
+    await phone.set_viewport_size({"width": PHONE.width, "height": PHONE.height})
+    for each in (page, phone):
+        for address in (
+            f"accounts/user/{person.user_id}/change/",
+            "accounts/user/",
+            "audit/auditentry/",
+            "auth/group/add/",
+            "settings/",
+            suspend,
+        ):
+            response = await each.goto(f"/admin/{address}")
+            assert response is not None
+            assert response.status == 200, address
+            assert await hidden_width(each) == 0, address
+            for tables in (".simplebar-content-wrapper:has(#result_list)", "div:has(> .panel)", ".settings"):
+                for table in await each.locator(tables).all():
+                    assert await table.evaluate("it => it.scrollWidth - it.clientWidth") == 0, address
+    await phone.goto("/admin/settings/")
+    value = phone.get_by_role("row").filter(has_text="CONSTRUCT_ENVIRONMENT").get_by_role("cell").first
+    await expect(value).to_be_in_viewport(ratio=1)
+    await expect(phone.locator(".settings")).not_to_contain_text("`")
+
+
+async def test_who_may_not_see_a_page_is_told_so_by_one_that_leads_back(
+    visit: Visits, server: Server, new_moderator: NewModerator
+) -> None:
+    page = await visit(server)
+    await _enrol(page, new_moderator("pia"))
+    visit.expect_error("403 (Forbidden)")
+    await page.goto("/admin/settings/")
+    await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+    await page.get_by_role("link", name="To the administration").click()
+    await expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
+
+
 async def _report(sockets: Sockets, reported: str, reporter: str) -> Case:
     """One writes to another, who reports them over REST."""
     here, sender = await sockets.register(username=reported)

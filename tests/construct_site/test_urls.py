@@ -161,6 +161,28 @@ def test_a_missing_page_tells_nothing_of_the_program(path: str, client: Client) 
         assert told not in page
 
 
+@pytest.mark.parametrize("path", ["/", "/admin/"])
+def test_a_request_of_a_foreign_host_is_answered_by_a_page_that_leads_back(path: str, client: Client) -> None:
+    answer = client.get(path, headers={"host": "evil.example"})
+    page = answer.content.decode()
+    assert answer.status_code == 400
+    assert "<h1>Bad request</h1>" in page
+    assert Outline(page).targets.count("/") == 1
+    for told in ("DEBUG", "admin", "evil"):
+        assert told not in page
+
+
+@pytest.mark.django_db
+def test_staff_without_the_right_to_a_page_get_one_that_leads_back(client: Client) -> None:
+    client.force_login(User.objects.create_user("staff", PASSWORD, is_staff=True))
+    answer = client.get("/admin/settings/")
+    page = answer.content.decode()
+    assert answer.status_code == 403
+    assert "<h1>Not allowed</h1>" in page
+    assert {"/admin/", "/"} <= set(Outline(page).targets)
+    assert "CONSTRUCT_" not in page
+
+
 @pytest.mark.django_db
 def test_the_admin_asks_for_a_login(client: Client) -> None:
     answer = client.get("/admin/", follow=True)
