@@ -226,9 +226,9 @@ class UserAdmin(RefusingAdmin[User]):
         if not search_term:
             return queryset, False
         try:
-            return queryset.filter(pk=UUID(search_term.strip())), False
+            return queryset.filter(pk=UUID(search_term)), False
         except ValueError:
-            beginning = fold(search_term.strip())
+            beginning = fold(search_term)
         # Looked up each for itself, for no index serves both with the order of the list.
         found = [
             user_id

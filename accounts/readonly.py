@@ -32,8 +32,15 @@ else:
             return cls
 
 
-class OneOrder(ChangeList):
-    """A list in its own order: Django takes any other from an address, also where no column offers one."""
+class DeskList(ChangeList):
+    """A list in its own order: Django takes any other from an address, also where no column offers one.
+
+    What is searched for is without outer white space, which comes along when a name is pasted.
+    """
+
+    def get_queryset(self, request: HttpRequest, *arguments: Any, **options: Any) -> QuerySet[Any]:
+        self.query = self.query.strip()
+        return super().get_queryset(request, *arguments, **options)
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         self.params.pop(ORDER_VAR, None)
@@ -53,7 +60,7 @@ class TypedModelAdmin(_ModelAdmin[Shown]):
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:  # noqa: ARG002 - Django's signature
-        return OneOrder
+        return DeskList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """What an address may ask of rows: the list's own filters alone.

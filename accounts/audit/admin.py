@@ -26,7 +26,7 @@ class ActionFilter(admin.SimpleListFilter):
         return [(action.value, action.value.replace("_", " ")) for action in Action]
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        return queryset.filter(action=self.value()) if self.value() in set(Action) else queryset
+        return queryset.filter(action=self.value()) if self.value() else queryset
 
 
 @admin.register(AuditEntry)
@@ -80,7 +80,7 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     ) -> tuple[QuerySet[AuditEntry], bool]:
         if not search_term:
             return queryset, False
-        person = _id_of(search_term.strip())
+        person = _id_of(search_term)
         if person is None:
             return queryset.none(), False
         # Each by its own index.

@@ -56,9 +56,9 @@ def of_user(rows: QuerySet[Row], search_term: str, field: str = "user") -> Query
     if not search_term:
         return rows
     try:
-        return rows.filter(**{field: UUID(search_term.strip())})
+        return rows.filter(**{field: UUID(search_term)})
     except ValueError:
-        return rows.filter(**{f"{field}__username_folded": fold(search_term.strip())})
+        return rows.filter(**{f"{field}__username_folded": fold(search_term)})
 
 
 def actor_of(request: HttpRequest) -> Actor:

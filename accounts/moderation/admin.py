@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -216,6 +217,26 @@ ACTS: dict[str, Act] = {
 """By the last part of its address."""
 
 
+def _of_several(word: str) -> Callable[[ModelAdmin[Report], HttpRequest, QuerySet[Report]], Any]:
+    """The action of the list that does this act to each report that is selected, for one reason."""
+    title, does = ACTS[word].title, ACTS[word].does
+
+    @admin.action(description=f"{title} selected reports", permissions=["handle"])
+    def ask(
+        model_admin: ModelAdmin[Report], request: HttpRequest, queryset: QuerySet[Report]
+    ) -> TemplateResponse | None:
+        return ask_and_act(
+            model_admin,
+            request,
+            queryset,
+            name=word,
+            label=f"{title} reports",
+            act=lambda actor, report, reason: does(actor, report.pk, reason=reason),
+        )
+
+    return ask
+
+
 @admin.register(Report)
 class ReportAdmin(ReadOnlyAdmin[Report]):
     """Reports are made by users and changed by acts alone. Nobody sees those about themselves."""
@@ -283,27 +304,7 @@ class ReportAdmin(ReadOnlyAdmin[Report]):
         ]
         return [*acting, *super().get_urls()]
 
-    @admin.action(description="Take selected reports", permissions=["handle"])
-    def take(self, request: HttpRequest, queryset: QuerySet[Report]) -> TemplateResponse | None:
-        return ask_and_act(
-            self,
-            request,
-            queryset,
-            name="take",
-            label="Take reports",
-            act=lambda actor, report, reason: acts.take(actor, report.pk, reason=reason),
-        )
-
-    @admin.action(description="Dismiss selected reports", permissions=["handle"])
-    def dismiss(self, request: HttpRequest, queryset: QuerySet[Report]) -> TemplateResponse | None:
-        return ask_and_act(
-            self,
-            request,
-            queryset,
-            name="dismiss",
-            label="Dismiss reports",
-            act=lambda actor, report, reason: acts.dismiss(actor, report.pk, reason=reason),
-        )
+    take, dismiss = _of_several("take"), _of_several("dismiss")
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(May.HANDLE_REPORT)

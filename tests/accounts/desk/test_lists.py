@@ -287,7 +287,7 @@ def test_notes_of_the_newest_invites_are_searched(root: Client) -> None:
         )
         for number in range(NEWEST + 1)
     )
-    found = root.get(INVITES, {"q": "choir"}).context["cl"].result_list
+    found = root.get(INVITES, {"q": " choir "}).context["cl"].result_list
     assert [invite.created_at for invite in found] == [NOON, NOON - timedelta(minutes=NEWEST - 1)]
 
 
